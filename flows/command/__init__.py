@@ -1,0 +1,1 @@
+"""The `recognizer` command: one file per group of subcommands; heavy libraries are imported when one runs."""

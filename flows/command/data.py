@@ -1,0 +1,75 @@
+"""`recognizer ingest` and `recognizer tasks`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("task")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of`.")
+@click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
+@click.option("--synthetic", is_flag=True, help="Make sequences with the built-in generator instead of reading a file.")
+@click.option("--count", default=1200, show_default=True, help="How many sequences to make with --synthetic.")
+@click.option("--seed", default=0, show_default=True, help="Seed of --synthetic, and of cutting sets by subject.")
+@click.option("--if-empty", is_flag=True, help="Do nothing when the task has a snapshot already.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def ingest(
+    task: str,
+    path: Path | None,
+    meta: Path | None,
+    subject_pattern: str | None,
+    synthetic: bool,
+    count: int,
+    seed: int,
+    if_empty: bool,
+    as_json: bool,
+) -> None:
+    """Read a data file of TASK at PATH into a new snapshot.
+
+    Reads a PYSKL/mmaction2 pickle (.pkl) or our own .npz. The file's own held-out part (`val` or `test`)
+    becomes the frozen test set; without one, test is cut by subject too.
+    """
+    from flows.command.session import begin, writable_store
+    from flows.command.terminal import show_snapshot
+    from flows.ingestion import IngestRequest, ingest_recordings
+    from recognizer.errors import UsageError
+
+    if (path is None) == (not synthetic):
+        raise UsageError(
+            "give either PATH or --synthetic",
+            hint=f"recognizer ingest {task} FILE, or recognizer ingest {task} --synthetic",
+        )
+    settings = begin()
+    with writable_store(settings) as store:
+        ingested = ingest_recordings(
+            settings,
+            store,
+            IngestRequest(task, path, meta, subject_pattern, count if synthetic else None, seed, if_empty),
+        )
+    if as_json:
+        card = ingested.card.model_dump(mode="json")
+        click.echo(json.dumps({"task": task, "snapshot": ingested.snapshot, "new": ingested.new, "card": card}))
+    else:
+        show_snapshot(ingested)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def tasks(as_json: bool) -> None:
+    """List the task plug-ins and check that each can be used."""
+    from flows.command.terminal import show_tasks
+    from recognizer.tasks import list_tasks
+
+    listings = list_tasks()
+    if as_json:
+        click.echo(json.dumps([asdict(listing) for listing in listings]))
+    else:
+        show_tasks(listings)
+    if any(listing.problem for listing in listings):
+        raise click.exceptions.Exit(1)

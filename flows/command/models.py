@@ -1,0 +1,49 @@
+"""`recognizer models` and `recognizer gates`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("task", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def models(task: str | None, as_json: bool) -> None:
+    """List the versions of TASK (of every task without one) with aliases and verdicts."""
+    from flows.command.session import begin, writable_store
+    from flows.command.terminal import show_models
+    from flows.standing import list_models
+
+    settings = begin()
+    with writable_store(settings) as store:
+        listing = list_models(settings, store, task)
+    if as_json:
+        click.echo(json.dumps(listing))
+    else:
+        show_models(listing)
+
+
+@click.command()
+@click.argument("task")
+@click.argument("version", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def gates(task: str, version: str | None, as_json: bool) -> None:
+    """Show every check of a VERSION of TASK with its numbers; without one, of the newest night.
+
+    Ends with exit code 1 when a gate said no.
+    """
+    from flows.command.session import begin, writable_store
+    from flows.command.terminal import show_gates
+    from flows.standing import list_checks
+
+    settings = begin()
+    with writable_store(settings) as store:
+        listing = list_checks(store, task, version)
+    if as_json:
+        click.echo(json.dumps(listing.as_dict()))
+    else:
+        show_gates(listing)
+    if not listing.passed:
+        raise click.exceptions.Exit(1)

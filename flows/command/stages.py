@@ -1,0 +1,83 @@
+"""The DVC stages one by one: `recognizer prepare|train|export|evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("task")
+def prepare(task: str) -> None:
+    """DVC stage: turn the pinned snapshot of TASK into what `train` reads."""
+    from flows import stages
+    from flows.command.session import begin
+
+    home = begin().home
+    stages.prepare(stages.pinned_inputs(home, task), home.processed(task) / "prepared")
+
+
+@click.command()
+@click.argument("task")
+def train(task: str) -> None:
+    """DVC stage: fit TASK on what `prepare` made; a killed training goes on from its checkpoint."""
+    from flows import stages
+    from flows.command.session import begin
+    from flows.progress import progress_bar
+
+    home = begin().home
+    processed = home.processed(task)
+    with progress_bar(f"training {task}") as progress:
+        stages.train(stages.pinned_inputs(home, task), processed / "prepared", processed / "trained", progress)
+
+
+@click.command()
+@click.argument("task")
+def export(task: str) -> None:
+    """DVC stage: write the trained TASK model as one ONNX file."""
+    from flows import stages
+    from flows.command.session import begin
+
+    home = begin().home
+    processed = home.processed(task)
+    stages.export(stages.pinned_inputs(home, task), processed / "trained", processed / "exported")
+
+
+@click.command()
+@click.argument("task")
+@click.option("--model", help="Judge this version instead: `champion`, a version number, or a digest.")
+@click.option("--data", type=click.Path(path_type=Path), help="Judge on this data file instead of the frozen test set.")
+@click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of` for --data.")
+@click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def evaluate(
+    task: str, model: str | None, data: Path | None, meta: Path | None, subject_pattern: str | None, as_json: bool
+) -> None:
+    """Judge any version of TASK on any data file.
+
+    Without --model and --data this is the DVC stage: candidate against champion on the frozen test set.
+    """
+    from flows import stages
+    from flows.command.session import begin, writable_store
+    from flows.command.terminal import show_evaluation
+    from flows.evaluation import evaluate_version
+
+    settings = begin()
+    if model is None and data is None:
+        processed = settings.home.processed(task)
+        measured = stages.evaluate(
+            stages.pinned_inputs(settings.home, task),
+            processed / "trained",
+            processed / "exported",
+            processed / "evaluated",
+        )
+        answer = {"task": task, **measured.candidate.as_dict()}
+    else:
+        with writable_store(settings) as store:
+            answer = evaluate_version(settings, store, task, model or "champion", data, meta, subject_pattern)
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        show_evaluation(answer)

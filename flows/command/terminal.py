@@ -1,0 +1,193 @@
+"""How results look on a terminal. Tables go to stdout; a program asks for `--json` instead."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from flows.ingestion import Ingested
+    from flows.night import NightResult
+    from flows.standing import CheckListing
+    from recognizer.checks import Check
+    from recognizer.settings import Settings
+    from recognizer.tasks import TaskListing
+
+NUMBERS = ("value", "threshold", "champion", "n")
+STYLES = {
+    "PASSED": "green",
+    "FAILED": "red",
+    "ERROR": "red",
+    "INCONCLUSIVE": "yellow",
+    "promoted": "bold green",
+    "released": "bold green",
+    "unchanged": "bold cyan",
+    "rejected": "bold yellow",
+    "failed": "bold red",
+}
+
+
+def show_snapshot(ingested: Ingested) -> None:
+    """What was ingested: cases per class and set, and what to type next."""
+    console = Console()
+    card = ingested.card
+    if ingested.kept:
+        console.print(f"Task {ingested.task} has data already: snapshot [bold]{ingested.snapshot}[/].")
+        return
+    known = "" if ingested.new else " (the same as before)"
+    table = Table(title=f"Snapshot {ingested.snapshot}{known}", title_justify="left")
+    table.add_column("class")
+    for name in card.sets:
+        table.add_column(name, justify="right")
+    for label in card.classes:
+        table.add_row(escape(label), *(str(part.per_class[label]) for part in card.sets.values()))
+    table.add_section()
+    table.add_row("sequences", *(str(part.sequences) for part in card.sets.values()))
+    table.add_row("subjects", *(str(len(part.subjects)) for part in card.sets.values()))
+    console.print(table)
+    for warning in card.warnings:
+        console.print(f"[yellow]Note:[/] {escape(warning)}")
+    option = " --accept-new-labels" if ingested.new_labels else ""
+    if option:
+        console.print("[yellow]Note:[/] the champion knows other classes; the option below lets these replace it.")
+    console.print(f"Next: {program()} nightly {ingested.task}{option}")
+
+
+def show_night(result: NightResult, settings: Settings) -> None:
+    """The end of a night: its checks with numbers, its outcome with the reason, and what to type next."""
+    console = Console()
+    if result.checks:
+        show_checks(console, result.checks, f"Gates of task {result.task}, night {result.night}")
+    outcome = result.outcome.value
+    console.print(f"[{STYLES[outcome]}]{outcome}[/]: {escape(result.reason)}")
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("version", result.version),
+        ("digest", result.digest),
+        ("snapshot", result.snapshot),
+        ("report", shortest(result.report) if result.report else None),
+    ):
+        if value is not None:
+            facts.add_row(name, escape(str(value)))
+    console.print(facts)
+    console.print("Next:")
+    commands = Table.grid(padding=(0, 2))
+    for command, meaning in next_commands(result, settings):
+        commands.add_row(f"  [bold]{escape(command)}[/]", meaning)
+    console.print(commands)
+
+
+def next_commands(result: NightResult, settings: Settings) -> list[tuple[str, str]]:
+    """What a person would want to do after such a night."""
+    recognizer, task = program(), result.task
+    if result.exit_code == 0 and result.version is not None:
+        return [
+            (f"{recognizer} serve", f"version {result.version} answers on port {settings.port}"),
+            (f"{recognizer} models", "what there is"),
+            (f"{recognizer} ingest {task} FILE", "your own recordings, then"),
+            (f"{recognizer} nightly {task} --accept-new-labels", "train on them"),
+        ]
+    return [
+        (f"{recognizer} gates {task}", "every check with its numbers"),
+        (f"{recognizer} ingest {task} FILE", "better or more data, then"),
+        (f"{recognizer} nightly {task}", "the night again"),
+    ]
+
+
+def program() -> str:
+    """How this command is called from here: by its name when the shell would find it, else by its path."""
+    return "recognizer" if shutil.which("recognizer") else shortest(str(Path(sys.executable).parent / "recognizer"))
+
+
+def show_checks(console: Console, checks: Sequence[Check], title: str) -> None:
+    """Every check as a row, and below what each one that did not simply pass has to say."""
+    from recognizer.report import CHECK_COLUMNS, check_rows
+
+    table = Table(title=title, title_justify="left")
+    columns = [column for column in CHECK_COLUMNS if column != "reason"]
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in NUMBERS else "left", no_wrap=column != "check", overflow="fold"
+        )
+    rows = check_rows(checks)
+    for check, row in zip(checks, rows, strict=True):
+        style = None if check.verdict == "PASSED" else STYLES[check.verdict]
+        table.add_row(*(escape(cell) for cell in row[: len(columns)]), style=style)
+    console.print(table)
+    for check in checks:
+        if check.verdict != "PASSED" or check.value is None:
+            colour = STYLES[check.verdict]
+            console.print(f"[{colour}]{check.gate}/{escape(check.name)}[/]: {escape(check.reason)}")
+
+
+def show_models(listing: Sequence[Mapping[str, Any]]) -> None:
+    console = Console()
+    if not listing:
+        console.print("No versions yet. Next: recognizer nightly action")
+        return
+    table = Table()
+    for column in ("task", "version", "aliases", "verdict", "accuracy", "night", "digest"):
+        table.add_column(column, justify="right" if column in ("version", "accuracy") else "left", no_wrap=True)
+    for row in listing:
+        accuracy = row["metrics"].get("accuracy")
+        table.add_row(
+            row["task"],
+            str(row["version"]),
+            ", ".join(row["aliases"]),
+            f"[{STYLES.get(row['verdict'], 'default')}]{row['verdict']}[/]",
+            "-" if accuracy is None else f"{accuracy:.3f}",
+            row["night"] or "-",
+            row["digest"][:8],
+        )
+    console.print(table)
+
+
+def show_gates(listing: CheckListing) -> None:
+    console = Console()
+    which = f"version {listing.version}" if listing.version is not None else f"night {listing.night}"
+    show_checks(console, listing.checks, f"Gates of task {listing.task}, {which}")
+
+
+def show_evaluation(answer: Mapping[str, Any]) -> None:
+    console = Console()
+    version = answer.get("version")
+    title = f"{answer['task']}" + (f" version {version}" if version is not None else "") + f" on {answer['n']} cases"
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in answer["metrics"].items():
+        table.add_row(name, "-" if value is None else f"{value:.4f}")
+    console.print(table)
+    table = Table(title="classes", title_justify="left")
+    for column in ("class", "precision", "recall", "f1", "n"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for name, measure in answer["per_class"].items():
+        numbers = ("-" if measure[key] is None else f"{measure[key]:.3f}" for key in ("precision", "recall", "f1"))
+        table.add_row(escape(name), *numbers, str(measure["n"]))
+    console.print(table)
+
+
+def show_tasks(listings: Sequence[TaskListing]) -> None:
+    console = Console()
+    table = Table()
+    for column in ("task", "role", "implementation", "package", "state"):
+        table.add_column(column, overflow="fold")
+    for listing in listings:
+        state = "[green]usable[/]" if listing.problem is None else f"[red]{escape(listing.problem)}[/]"
+        table.add_row(listing.task, listing.role, listing.target, listing.package, state)
+    console.print(table)
+
+
+def shortest(path: str) -> str:
+    """The path from here when it lies below, else whole."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

@@ -1,0 +1,77 @@
+"""Judge any version on any data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.snapshots import restore_snapshot
+from flows.stages import score
+from flows.standing import resolve_version
+from recognizer.errors import LabelError, NotFound
+from recognizer.ingest.meta import Meta, read_meta
+from recognizer.ingest.read import read_recorded
+from recognizer.keys import Keyring
+from recognizer.package import PackageStore
+from recognizer.sequences import SequenceSet
+from recognizer.settings import Settings
+from recognizer.snapshot import read_set
+from recognizer.store import Store, snapshots
+from recognizer.tasks import load_predictor
+
+
+def evaluate_version(
+    settings: Settings,
+    store: Store,
+    task: str,
+    model: str,
+    data: Path | None,
+    meta: Path | None,
+    subject_pattern: str | None,
+) -> dict[str, Any]:
+    """Evaluate a version; the package is verified first.
+
+    Args:
+        model: `champion`, a version number, or a digest.
+        data: a data file, all of whose sequences are judged; None for the newest snapshot's frozen test set.
+
+    Returns:
+        `{task, version, digest, n, classes, metrics, per_class, slices, confusion, reliability}`.
+
+    Raises:
+        NotFound: no such version, or nothing was ingested.
+        InputError: the file cannot be used, or its labels are not the model's.
+        TrustError: the package is not what was signed.
+    """
+    version = resolve_version(store, task, model)
+    packages = PackageStore(settings.home.packages)
+    card = packages.verify(version.digest, Keyring.open(settings.home.keys))
+    cases = _cases(settings, store, task, card.classes, data, meta, subject_pattern)
+    predictor = load_predictor(task)(packages.path(version.digest), threads=settings.session_threads)
+    evaluation, _ = score(predictor, cases)
+    return {"task": task, "version": version.version, "digest": version.digest, **evaluation.as_dict()}
+
+
+def _cases(
+    settings: Settings,
+    store: Store,
+    task: str,
+    classes: tuple[str, ...],
+    data: Path | None,
+    meta: Path | None,
+    subject_pattern: str | None,
+) -> SequenceSet:
+    if data is None:
+        newest = snapshots.latest(store, task)
+        if newest is None:
+            raise NotFound(f"no data was ingested for task {task!r}", hint="name a file with --data")
+        test = read_set(restore_snapshot(settings.home, task, newest.id), "test")
+        if test.classes != classes:
+            raise LabelError(
+                f"the newest snapshot's classes are {list(test.classes)}, the model's are {list(classes)}",
+                where=f"snapshot {newest.id}",
+                hint="name a file of the model's classes with --data",
+            )
+        return test
+    facts = read_meta(meta) if meta else Meta()
+    return read_recorded(data, meta=facts, subject_pattern=subject_pattern, classes=classes).sequences

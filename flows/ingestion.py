@@ -1,0 +1,102 @@
+"""From a data file to a recorded snapshot: read, cut by subject, write, give to DVC, note in the store, pin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from flows.lineage import find_lineage, pin_inputs
+from flows.snapshots import add_snapshot, incoming
+from recognizer.errors import NotFound
+from recognizer.ingest.meta import Meta, read_meta
+from recognizer.ingest.read import read_recorded
+from recognizer.ingest.recorded import Recorded
+from recognizer.ingest.split import cut
+from recognizer.params import load_params
+from recognizer.settings import Settings
+from recognizer.snapshot import SnapshotCard, write_snapshot
+from recognizer.store import Store, snapshots
+from recognizer.tasks import load_trainer
+
+log = structlog.get_logger("recognizer.ingest")
+
+
+@dataclass(frozen=True)
+class IngestRequest:
+    """What to read.
+
+    Attributes:
+        path: a data file; None with `synthetic`.
+        synthetic: how many sequences to generate instead.
+        seed: of the generator, and of cutting sets by subject.
+        if_empty: do nothing when the task has a snapshot.
+    """
+
+    task: str
+    path: Path | None = None
+    meta: Path | None = None
+    subject_pattern: str | None = None
+    synthetic: int | None = None
+    seed: int = 0
+    if_empty: bool = False
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A recorded snapshot.
+
+    Attributes:
+        new: False when this content was recorded before.
+        kept: True when nothing was read because there was data already.
+        new_labels: the champion knows other classes than this snapshot.
+    """
+
+    task: str
+    snapshot: str
+    card: SnapshotCard
+    new: bool
+    kept: bool = False
+    new_labels: bool = False
+
+
+def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) -> Ingested:
+    """Make a snapshot; the same content gives the same snapshot.
+
+    Raises:
+        NotFound: no such task.
+        InputError, UsageError: the file or its split cannot be used.
+        StorageError: the home did not take it; nothing half-written is left.
+    """
+    task = request.task
+    load_trainer(task)
+    known = snapshots.list(store, task, limit=1)
+    if request.if_empty and known:
+        card = SnapshotCard.model_validate(known[0].card)
+        return Ingested(task, known[0].id, card, new=False, kept=True)
+    share = load_params(settings.home.params, task)["prepare"]["validation_share"]
+    recorded = _read(request)
+    split = cut(recorded, validation_share=share, seed=request.seed)
+    settings.home.prepare()
+    with incoming(settings.home, task) as folder:
+        # in a folder of its own: writing replaces a folder as a whole, and the one from `incoming` is held by a lock
+        card = write_snapshot(split, folder / "snapshot", task=task, source=recorded.source)
+        snapshot = add_snapshot(settings.home, task, folder / "snapshot")
+    new = not any(entry.id == snapshot for entry in snapshots.list(store, task))
+    snapshots.record(store, task=task, id=snapshot, card=card.model_dump(mode="json"))
+    lineage = find_lineage(settings.home, store, task, card.classes)
+    pin_inputs(settings.home, task, snapshot, lineage)
+    log.info("ingested", task=task, snapshot=snapshot, new=new, source=card.source.name)
+    return Ingested(task, snapshot, card, new=new, new_labels=not lineage.knows(card.classes))
+
+
+def _read(request: IngestRequest) -> Recorded:
+    if request.synthetic is not None:
+        from recognizer.synthetic import generate
+
+        return generate(request.synthetic, seed=request.seed)
+    if request.path is None:
+        raise NotFound("no data file was named", hint=f"recognizer ingest {request.task} FILE")
+    meta = read_meta(request.meta) if request.meta else Meta()
+    return read_recorded(request.path, meta=meta, subject_pattern=request.subject_pattern)

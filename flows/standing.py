@@ -1,0 +1,99 @@
+"""Where the versions of a task stand: listings for `recognizer models` and `recognizer gates`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flows.aliases import mirror_aliases
+from flows.night import evidence_key
+from recognizer.checks import Check, Verdict, worst
+from recognizer.errors import NotFound
+from recognizer.settings import Settings
+from recognizer.store import Store, nights, versions
+from recognizer.store import checks as stored_checks
+from recognizer.store.served import read_served
+
+
+@dataclass(frozen=True)
+class CheckListing:
+    """The checks of one version, or of a night that made none."""
+
+    task: str
+    night: str | None
+    version: int | None
+    digest: str | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return worst(check.verdict for check in self.checks) is Verdict.PASSED
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "night": self.night,
+            "version": self.version,
+            "digest": self.digest,
+            "verdict": worst(check.verdict for check in self.checks).value,
+            "checks": [check.as_dict() for check in self.checks],
+        }
+
+
+def list_models(settings: Settings, store: Store, task: str | None) -> list[dict[str, Any]]:
+    """Every version with aliases and verdict, the newest first."""
+    mirror_aliases(settings, store)
+    champions = read_served(store).champions
+    names = {row.id: row.night for row in nights.list(store, task, limit=10_000)}
+    listing = []
+    for version in versions.list(store, task):
+        champion = champions.get(version.task)
+        serves = champion is not None and champion.version == version.version
+        night = names.get(version.night_id) if version.night_id is not None else None
+        listing.append({**version.as_dict(), "night": night, "aliases": ["champion"] if serves else []})
+    return listing
+
+
+def resolve_version(store: Store, task: str, name: str) -> versions.Version:
+    """The version that `champion`, a number, or the beginning of a digest names.
+
+    Raises:
+        NotFound: there is none, or several digests begin so.
+        NoChampion: nothing was promoted yet.
+    """
+    if name == "champion":
+        return versions.get(store, task, read_served(store).champion(task).version)
+    if name.isdecimal() and len(name) < 10:
+        return versions.get(store, task, int(name))
+    found = [version for version in versions.list(store, task) if version.digest.startswith(name)]
+    if len(found) != 1:
+        raise NotFound(
+            f"{len(found)} versions of task {task!r} are called {name!r}",
+            hint="use `champion`, a number of `recognizer models`, or more of the digest",
+        )
+    return found[0]
+
+
+def list_checks(store: Store, task: str, name: str | None) -> CheckListing:
+    """The checks of a version; of the newest judged night without one.
+
+    Raises:
+        NotFound: no such version, or no night has judged anything yet.
+    """
+    if name is not None:
+        version = resolve_version(store, task, name)
+        checks, night = stored_checks.of(store, version.digest), None
+        for row in nights.list(store, task, limit=10_000):
+            if row.id == version.night_id:
+                night = row.night
+        return _listing(task, night, version.version, version.digest, checks)
+    for row in nights.list(store, task, limit=10_000):
+        if checks := stored_checks.of(store, evidence_key(row)):
+            return _listing(task, row.night, row.version, row.digest, checks)
+    raise NotFound(f"no night of task {task!r} has judged anything yet", hint=f"recognizer nightly {task}")
+
+
+def _listing(
+    task: str, night: str | None, version: int | None, digest: str | None, checks: list[dict[str, Any]]
+) -> CheckListing:
+    return CheckListing(task, night, version, digest, tuple(Check.from_dict(check) for check in checks))

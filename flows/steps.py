@@ -1,0 +1,325 @@
+"""The steps of a night, in order. Each does its work once; a step that ends the night returns the result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flows import stages
+from flows.aliases import mirror_aliases
+from flows.lineage import weights_file
+from flows.night import NightResult, NightRun, evidence_key
+from flows.progress import progress_bar
+from flows.registry import Registry
+from recognizer.blessing import bless
+from recognizer.checks import Check
+from recognizer.digest import sha256_file
+from recognizer.gates import GateConfig, Verdict, judge, worst
+from recognizer.home import atomic_write
+from recognizer.keys import Signer
+from recognizer.night import Outcome, Step, judge_night
+from recognizer.package import PackageCard
+from recognizer.report import ReportFacts, TrainingFacts, write_report
+from recognizer.snapshot import SnapshotCard, read_set
+from recognizer.store import checks as stored_checks
+from recognizer.store import nights, served, snapshots, versions
+from recognizer.tables import frame_table, sequence_table
+
+BLESSED_BY = "nightly"
+NEXT_STEPS = {
+    Outcome.PROMOTED: "Every worker of `recognizer serve` follows by itself; `recognizer models` lists what serves.",
+    Outcome.REJECTED: "What served goes on serving. Mend what the checks name, then run `recognizer nightly` again.",
+}
+
+
+def check_data(run: NightRun) -> NightResult | None:
+    """The data contract; a contract that is broken ends the night before any training."""
+
+    def work() -> Mapping[str, Any]:
+        from flows.contract import check_contract
+
+        sets = {name: read_set(run.inputs.snapshot, name) for name in ("train", "validation", "test")}
+        checks = check_contract(
+            sequence_table(sets),
+            frame_table(sets),
+            limits=run.inputs.params["prepare"]["contract"],
+            previous_count=_previous_count(run),
+            docs_folder=run.report_folder / "data_docs",
+        )
+        return {"checks": [check.as_dict() for check in checks]}
+
+    checks = _checks(run.once(Step.CONTRACT, work))
+    if worst(check.verdict for check in checks) is Verdict.PASSED:
+        return None
+    outcome, reason = judge_night(checks)
+    _record(run, checks)
+    report = _report(run, outcome, reason, checks)
+    return run.end(outcome, reason, report=report)
+
+
+def prepare_data(run: NightRun) -> None:
+    run.once(Step.PREPARE, lambda: stages.prepare(run.inputs, run.folder / "prepared"))
+
+
+def fit(run: NightRun) -> None:
+    def work() -> None:
+        with progress_bar(f"training {run.row.task}") as progress:
+            stages.train(run.inputs, run.folder / "prepared", run.folder / "trained", progress)
+
+    run.once(Step.TRAIN, work)
+
+
+def export_model(run: NightRun) -> None:
+    run.once(Step.EXPORT, lambda: stages.export(run.inputs, run.folder / "trained", run.folder / "exported"))
+
+
+def evaluate_model(run: NightRun) -> None:
+    def work() -> Mapping[str, Any]:
+        measured = stages.evaluate(
+            run.inputs, run.folder / "trained", run.folder / "exported", run.folder / "evaluated"
+        )
+        contract = _checks(run.notes(Step.CONTRACT) or {})
+        checks = judge(
+            _gates(run),
+            measured.candidate,
+            measured.champion,
+            measured.parity,
+            measured=contract,
+            champion_classes=measured.champion_classes,
+        )
+        return {"checks": [check.as_dict() for check in checks]}
+
+    run.once(Step.EVALUATE, work)
+
+
+def package_model(run: NightRun) -> None:
+    """Build and sign the package; bless it when every gate passed."""
+
+    def work() -> Mapping[str, Any]:
+        home = run.settings.home
+        signer = Signer.open(home.keys)
+        weights = _keep_weights(run)
+        digest = run.packages.build(run.folder / "exported" / "model.onnx", _card(run, weights), signer)
+        checks = _night_checks(run)
+        outcome, _ = judge_night(checks)
+        if outcome is Outcome.PROMOTED:
+            bless(
+                run.packages.path(digest),
+                digest=digest,
+                test_digest=run.card.test_digest,
+                gates=_configuration(_gates(run)),
+                checks=[check.as_dict() for check in checks],
+                who=BLESSED_BY,
+                night=run.row.night,
+                signer=signer,
+                now=datetime.now(UTC),
+            )
+        return {"digest": digest}
+
+    digest = run.once(Step.PACKAGE, work)["digest"]
+    if run.row.digest is None:
+        run.row = nights.advance(run.store, run.row.key, Step.PACKAGE.value, lease=run.lease, digest=digest)
+    _record(run, _night_checks(run))
+
+
+def register_version(run: NightRun) -> None:
+    """Give the digest its version: in MLflow, then in the store. Exactly once, by the digest."""
+
+    def work() -> Mapping[str, Any]:
+        measured = stages.read_measured(run.folder / "evaluated")
+        verdict = worst(check.verdict for check in _night_checks(run)).value
+        digest = _digest(run)
+        registered = Registry(run.settings).register(
+            run.row.task,
+            run.packages.path(digest),
+            run.packages.card(digest),
+            digest=digest,
+            night=run.row.night,
+            tags={"recognizer.verdict": verdict},
+            metrics=measured.candidate.metrics,
+            artifacts=None,
+        )
+        versions.record(
+            run.store,
+            task=run.row.task,
+            version=registered.version,
+            digest=digest,
+            snapshot=run.row.snapshot,
+            test_digest=run.card.test_digest,
+            verdict=verdict,
+            metrics=measured.candidate.metrics,
+            run_id=registered.run_id,
+            night_id=run.row.id,
+            lease=run.lease,
+        )
+        run.row = nights.advance(
+            run.store,
+            run.row.key,
+            Step.REGISTER.value,
+            lease=run.lease,
+            version=registered.version,
+            mlflow_run=registered.run_id,
+            metrics=measured.candidate.metrics,
+        )
+        return {"version": registered.version, "run_id": registered.run_id}
+
+    run.once(Step.REGISTER, work)
+
+
+def write_night_report(run: NightRun) -> None:
+    """The report a person reads, also as an artifact of the MLflow run. Written before anything is promoted."""
+
+    def work() -> Mapping[str, Any]:
+        checks = _night_checks(run)
+        outcome, reason = judge_night(checks)
+        report = _report(run, outcome, reason, checks)
+        if run.row.mlflow_run is not None:
+            Registry(run.settings).log_report(run.row.mlflow_run, run.report_folder)
+        return {"report": report}
+
+    run.once(Step.REPORT, work)
+
+
+def promote_version(run: NightRun) -> NightResult:
+    """Make a blessed version the champion and end the night."""
+    report = (run.notes(Step.REPORT) or {}).get("report")
+    outcome, reason = judge_night(_night_checks(run))
+    if outcome is Outcome.PROMOTED:
+        version, digest = int((run.notes(Step.REGISTER) or {})["version"]), _digest(run)
+
+        def work() -> None:
+            served.promote(
+                run.store,
+                task=run.row.task,
+                version=version,
+                digest=digest,
+                expected=run.row.champion_digest,
+                reason=reason,
+                lease=run.lease,
+            )
+
+        run.once(Step.PROMOTE, work)
+        mirror_aliases(run.settings, run.store)
+    return run.end(outcome, reason, report=report)
+
+
+WORK: Mapping[Step, Callable[[NightRun], NightResult | None]] = {
+    Step.CONTRACT: check_data,
+    Step.PREPARE: prepare_data,
+    Step.TRAIN: fit,
+    Step.EXPORT: export_model,
+    Step.EVALUATE: evaluate_model,
+    Step.PACKAGE: package_model,
+    Step.REGISTER: register_version,
+    Step.REPORT: write_night_report,
+    Step.PROMOTE: promote_version,
+}
+
+
+def _gates(run: NightRun) -> GateConfig:
+    return GateConfig.read(run.inputs.params["evaluate"], task=run.row.task, source=str(run.settings.home.params))
+
+
+def _configuration(config: GateConfig) -> dict[str, Any]:
+    """What each configured gate asks for; a blessing is signed over it."""
+    plain = config.model_dump(mode="json")
+    return {name: {**plain["gates"][name], "min_cases": plain["min_cases"]} for name in config.configured()}
+
+
+def _checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
+    return tuple(Check.from_dict(check) for check in notes.get("checks", ()))
+
+
+def _night_checks(run: NightRun) -> tuple[Check, ...]:
+    """Every check of the night: `judge` has put the contract's among its own."""
+    return _checks(run.notes(Step.EVALUATE) or {})
+
+
+def _record(run: NightRun, checks: tuple[Check, ...]) -> None:
+    rows = [check.as_dict() for check in checks]
+    stored_checks.record(run.store, evidence_key(run.row), rows, lease=run.lease)
+
+
+def _digest(run: NightRun) -> str:
+    return str((run.notes(Step.PACKAGE) or {})["digest"])
+
+
+def _previous_count(run: NightRun) -> int | None:
+    """How many sequences the snapshot before this one had; None for the first of its class list."""
+    for entry in snapshots.list(run.store, run.row.task):
+        card = SnapshotCard.model_validate(entry.card)
+        if entry.id != run.row.snapshot and card.classes == run.card.classes:
+            return sum(part.sequences for part in card.sets.values())
+    return None
+
+
+def _keep_weights(run: NightRun) -> str:
+    """Keep the torch weights under their digest, for the nights that start from this version."""
+    source = run.folder / "trained" / "weights.pt"
+    digest = sha256_file(source)
+    kept = weights_file(run.settings.home, digest)
+    if not kept.is_file():
+        atomic_write(kept, source.read_bytes())
+    return digest
+
+
+def _card(run: NightRun, weights: str) -> PackageCard:
+    model = json.loads((run.folder / "exported" / "model.json").read_text())
+    training = _training(run)
+    measured = stages.read_measured(run.folder / "evaluated")
+    return PackageCard(
+        task=run.row.task,
+        classes=model["classes"],
+        inputs=model["inputs"],
+        outputs=model["outputs"],
+        preprocessing=model["preprocessing"],
+        thresholds={},
+        snapshot=run.row.snapshot,
+        test_digest=run.card.test_digest,
+        identity=run.identity.digest,
+        code=run.identity.code,
+        parent=run.row.parent,
+        weights=weights,
+        seed=run.row.seed,
+        precision=training["precision"],
+        threads=training.get("threads"),
+        metrics=measured.candidate.metrics,
+    )
+
+
+def _training(run: NightRun) -> dict[str, Any]:
+    path = run.folder / "trained" / "training.json"
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
+def _report(run: NightRun, outcome: Outcome, reason: str, checks: tuple[Check, ...]) -> str:
+    """Write the report of the night as far as it came; returns where it lies."""
+    evaluated = run.folder / "evaluated"
+    measured = stages.read_measured(evaluated) if (evaluated / "measured.json").is_file() else None
+    training = _training(run)
+    seconds = {step.value: notes["seconds"] for step in Step if (notes := run.notes(step)) is not None}
+    facts = ReportFacts(
+        task=run.row.task,
+        night=run.row.night,
+        outcome=outcome.value,
+        reason=reason,
+        next_step=NEXT_STEPS.get(outcome),
+        version=run.row.version,
+        digest=run.row.digest,
+        snapshot=run.row.snapshot,
+        identity=run.identity.digest,
+        code=run.identity.code,
+        parent=run.row.parent,
+        seed=run.row.seed,
+        training=TrainingFacts.from_dict(training, seconds=seconds.get(Step.TRAIN.value)) if training else None,
+        steps=seconds,
+        checks=checks,
+        candidate=measured.candidate if measured else None,
+        champion=measured.champion if measured else None,
+        champion_version=run.row.champion_version,
+        card=run.card,
+    )
+    return str(write_report(run.report_folder, facts))

@@ -1,0 +1,18 @@
+"""How good a model's answers are: pure functions from answers and labels to numbers."""
+
+from recognizer.evaluation.classification import evaluate_classification
+from recognizer.evaluation.comparison import Difference, compare
+from recognizer.evaluation.parity import Parity, measure_parity
+from recognizer.evaluation.record import ClassMeasure, Evaluation, ReliabilityBin, SliceMeasure
+
+__all__ = [
+    "ClassMeasure",
+    "Difference",
+    "Evaluation",
+    "Parity",
+    "ReliabilityBin",
+    "SliceMeasure",
+    "compare",
+    "evaluate_classification",
+    "measure_parity",
+]

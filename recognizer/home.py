@@ -1,0 +1,199 @@
+"""The home: one folder that holds all state. Only names paths; nothing is made until `prepare`."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from recognizer.errors import DiskFull, ReadOnlyHome, StorageError, UsageError
+
+CHECKOUT_MARK = "constraints.txt"
+
+
+def checkout() -> Path:
+    """The checkout this code runs from: where `params.yaml`, `dvc.yaml` and the code itself lie."""
+    return Path(__file__).resolve().parent.parent
+
+
+def default_home() -> Path:
+    """The checkout, when the code runs from one; else `RECOGNIZER_HOME` has to say.
+
+    Raises:
+        UsageError: the package was not installed from a checkout.
+    """
+    root = checkout()
+    if (root / CHECKOUT_MARK).is_file():
+        return root
+    raise UsageError("no home: this is not a checkout", hint="set RECOGNIZER_HOME to a folder you can write")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths under `root`; see docs/architecture.md for what each holds."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "recognizer.db"
+
+    @property
+    def mlruns(self) -> Path:
+        return self.root / "mlruns"
+
+    @property
+    def packages(self) -> Path:
+        return self.root / "packages"
+
+    @property
+    def weights(self) -> Path:
+        """Torch weights by digest, kept along the ancestry of every version (warm start)."""
+        return self.root / "weights"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def prefect(self) -> Path:
+        return self.root / "prefect"
+
+    @property
+    def params(self) -> Path:
+        """The home's own `params.yaml` when it has one, else the checkout's."""
+        own = self.root / "params.yaml"
+        return own if own.is_file() else checkout() / "params.yaml"
+
+    def snapshots(self, task: str) -> Path:
+        """Folder of the task's snapshots, one folder and one `.dvc` file per snapshot id."""
+        return self.data / "raw" / task
+
+    def pinned(self, task: str) -> Path:
+        """What the last night (or ingest) fixed as inputs of the DVC stages: snapshot, parent, champion."""
+        return self.data / "pinned" / task
+
+    def processed(self, task: str) -> Path:
+        """Outputs of the DVC stages `prepare`, `train`, `export`, `evaluate` of one task."""
+        return self.data / "processed" / task
+
+    def run(self, task: str, identity: str) -> Path:
+        """Working folder of the night that has this training identity; resumed after a kill."""
+        return self.root / "runs" / task / identity[:16]
+
+    def prepare(self) -> None:
+        """Make the home and find out now, not at 2 a.m., whether it can be written.
+
+        Raises:
+            ReadOnlyHome: the folder cannot be made or written.
+            DiskFull: there is no space left.
+        """
+        with writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".writable-{os.getpid()}"
+            probe.write_bytes(b"x")
+            probe.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into an error that names the next step."""
+    try:
+        yield
+    except OSError as error:
+        where = str(error.filename or path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "no space left on the disk", where=where, hint="free some space or set RECOGNIZER_HOME elsewhere"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise ReadOnlyHome(
+                "this folder cannot be written", where=where, hint="set RECOGNIZER_HOME to a folder you can write"
+            ) from error
+        raise StorageError(
+            f"could not write: {error.strerror}", where=where, hint="check the disk, then run the command again"
+        ) from error
+
+
+@contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """Yield a temporary sibling that becomes `final` when the block ends well and vanishes when it does not.
+
+    `final` is never half written; when it exists already it is replaced.
+    """
+    with writing(final):
+        temporary = _partial(final)
+        temporary.mkdir()
+        try:
+            yield temporary
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def atomic_write(final: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never half of it."""
+    with writing(final):
+        temporary = _partial(final)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _partial(final: Path) -> Path:
+    """A free name beside `final`, after what killed processes of this machine left there was removed."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    stem = f".{final.name}.{socket.gethostname()}-"
+    for left in final.parent.glob(f"{glob.escape(stem)}*.partial"):
+        pid = left.name.removeprefix(stem).split(".")[0]
+        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return final.with_name(f"{stem}{os.getpid()}.{threading.get_ident()}.partial")
+
+
+def write_once(final: Path, content: bytes, mode: int = 0o644) -> bool:
+    """Write a file unless it exists; False when it does. Of several writers at once exactly one wins, as a whole."""
+    with writing(final):
+        temporary = _partial(final)
+        temporary.unlink(missing_ok=True)
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # a link, unlike a rename, refuses to replace what is there
+            os.link(temporary, final)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True

@@ -1,0 +1,216 @@
+"""Write the report: `report.html` stands alone, `report.md` has its plots as `.svg` files beside it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recognizer.checks import figure
+from recognizer.evaluation.comparison import compare
+from recognizer.home import atomic_write, writing
+from recognizer.report import table
+from recognizer.report.facts import ReportFacts
+from recognizer.report.plots import Plot, make_plots
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+PLOT_FILES = frozenset({"confusion.svg", "reliability.svg", "classes.svg", "subjects.svg"})
+HEADLINES = {
+    "promoted": "The candidate became champion",
+    "released": "The candidate was blessed and is being rolled out",
+    "rejected": "The candidate was rejected",
+    "unchanged": "Nothing new to judge",
+    "failed": "The night failed",
+}
+TONES = {"promoted": "good", "released": "good", "rejected": "bad", "failed": "bad"}
+
+
+def write_report(folder: Path, facts: ReportFacts) -> Path:
+    """Write `report.html`, `report.md` and the plots into the folder; returns the path of `report.html`.
+
+    Other files there stay; the same facts give the same bytes. Each file is replaced whole, `report.html` last.
+
+    Raises:
+        StorageError: the disk did not take it.
+    """
+    plots = make_plots(facts.candidate, facts.champion) if facts.candidate is not None else ()
+    content = _content(facts, plots)
+    with writing(folder):
+        for name in PLOT_FILES - {f"{plot.name}.svg" for plot in plots}:
+            (folder / name).unlink(missing_ok=True)
+    for plot in plots:
+        atomic_write(folder / f"{plot.name}.svg", plot.svg)
+    atomic_write(folder / "report.md", _tidy(_markdown().get_template("report.md.j2").render(content)).encode())
+    page = folder / "report.html"
+    atomic_write(page, _html().get_template("report.html.j2").render(content).encode())
+    return page
+
+
+def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
+    return {
+        "facts": facts,
+        "headline": HEADLINES.get(facts.outcome, f"The night ended: {facts.outcome}"),
+        "tone": TONES.get(facts.outcome, "plain"),
+        "plots": plots,
+        "tiles": _tiles(facts),
+        "check_columns": table.CHECK_COLUMNS,
+        "checks": table.check_rows(facts.checks),
+        **_tables(facts),
+        "lineage": _lineage(facts),
+        "training": _training(facts),
+        "steps": [(name, f"{seconds:,.1f} s") for name, seconds in facts.steps.items()],
+        "sets": _sets(facts),
+        "by_subject": facts.card is not None and all(card.subjects for card in facts.card.sets.values()),
+    }
+
+
+def _tables(facts: ReportFacts) -> dict[str, Any]:
+    """The tables of the evaluation; without a champion they have no column for one."""
+    candidate, champion = facts.candidate, facts.champion
+    if candidate is None:
+        return {}
+    alone = champion is None
+
+    def cut(rows: list[table.Row], width: int) -> list[table.Row]:
+        return [row[:width] for row in rows] if alone else rows
+
+    return {
+        "metric_columns": table.METRIC_COLUMNS[: 2 if alone else None],
+        "metrics": cut(table.metric_rows(candidate, champion), 2),
+        "confusion_columns": table.CONFUSION_COLUMNS,
+        "confusions": table.confusion_rows(candidate),
+        "class_columns": table.CLASS_COLUMNS[: -1 if alone else None],
+        "classes": cut(table.class_rows(candidate, champion), -1),
+        "slice_columns": table.SLICE_COLUMNS[: -1 if alone else None],
+        "slices": cut(table.slice_rows(candidate, champion), -1),
+    }
+
+
+def _tiles(facts: ReportFacts) -> list[tuple[str, str, str]]:
+    """Label, figure and a small line below it: the four numbers one looks for first."""
+    if facts.candidate is None:
+        return []
+    tiles = []
+    for row in compare(facts.candidate, facts.champion):
+        if row.metric in ("accuracy", "macro_f1", "worst_class_recall"):
+            beside = "" if row.change is None else f"{table.signed(row.change)} against the champion"
+            tiles.append((table.spoken(row.metric), figure(row.candidate), beside))
+    subjects = len(facts.candidate.slices.get("subject", {}))
+    tiles.append(("test cases", f"{facts.candidate.n:,}", f"of {subjects:,} people" if subjects else ""))
+    return tiles
+
+
+def _lineage(facts: ReportFacts) -> list[tuple[str, str]]:
+    seed = None if facts.seed is None else str(facts.seed)
+    rows = [
+        ("package", facts.digest),
+        ("snapshot", facts.snapshot),
+        ("training identity", facts.identity),
+        ("code", facts.code),
+        ("warm start from weights", facts.parent or ("none: from scratch" if facts.training else None)),
+        ("seed", seed),
+        ("test set", facts.card.test_digest if facts.card else None),
+    ]
+    return [(name, value) for name, value in rows if value is not None]
+
+
+def _training(facts: ReportFacts) -> list[tuple[str, str]]:
+    made = facts.training
+    if made is None:
+        return []
+    rows = [
+        ("epochs", made.epochs),
+        ("duration", None if made.seconds is None else f"{made.seconds:,.1f} s"),
+        ("speed", None if made.clips_per_second is None else f"{made.clips_per_second:,.0f} clips/s"),
+        ("precision", made.precision),
+        ("threads", made.threads),
+        ("temperature", None if made.temperature is None else figure(made.temperature)),
+        *((f"validation {table.spoken(name)}", figure(value)) for name, value in made.validation.items()),
+    ]
+    return [(name, str(value)) for name, value in rows if value is not None]
+
+
+def _sets(facts: ReportFacts) -> list[tuple[str, ...]]:
+    """One row per class: cases in each set of the snapshot."""
+    if facts.card is None:
+        return []
+    sets = facts.card.sets
+    rows = [(name, *(f"{card.per_class.get(name, 0):,}" for card in sets.values())) for name in facts.card.classes]
+    rows.append(("all classes", *(f"{card.sequences:,}" for card in sets.values())))
+    rows.append(("people", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
+    return rows
+
+
+def _html() -> Environment:
+    environment = _environment()
+    environment.filters["data_uri"] = lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    environment.filters["code"] = _code
+    return environment
+
+
+def _markdown() -> Environment:
+    environment = _environment()
+    environment.finalize = lambda value: _as_markdown(value) if isinstance(value, str) else value
+    environment.filters["grid"] = _grid
+    environment.filters["offenders"] = lambda finding: _grid(
+        [[str(row.get(column, "")) for column in finding.columns] for row in finding.rows], finding.columns
+    )
+    return environment
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    folder = files("recognizer.report") / "templates"
+    return Environment(
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _grid(rows: Iterable[Iterable[str]], columns: Iterable[str]) -> Markup:
+    """A Markdown table."""
+    from markupsafe import Markup
+
+    head = [escape_markdown(column) for column in columns]
+    lines = [head, ["---"] * len(head), *([escape_markdown(cell) for cell in row] for row in rows)]
+    return Markup("\n".join(f"| {' | '.join(line)} |" for line in lines))  # noqa: S704 (every cell was escaped)
+
+
+def _code(text: str) -> Markup:
+    """Escaped for HTML, with `this` in the face of code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (just escaped)
+
+
+def _as_markdown(text: str) -> Markup:
+    """Escaped for Markdown, and marked so that it is not escaped for HTML on top."""
+    from markupsafe import Markup
+
+    return text if isinstance(text, Markup) else Markup(escape_markdown(text))  # noqa: S704 (just escaped)
+
+
+# What Markdown (or HTML in it) would read as more than text; `accuracy 0.874 < 0.900` stays as readable as it is.
+_MARKS = re.compile(r"[\\`*|]|~(?=~)|\](?=[(\[:])|(?<!\w)_|_(?!\w)|^[#>+-](?=.)")
+_TAGS = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+
+
+def escape_markdown(text: str) -> str:
+    """Text that shows as it is, on one line, also in a table: names come from the user's data."""
+    one_line = " ".join(text.split())
+    marked = _MARKS.sub(lambda found: f"\\{found.group()}", one_line)
+    return _TAGS.sub(lambda found: "&lt;" if found.group() == "<" else "&amp;", marked)
+
+
+def _tidy(markdown: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"

@@ -1,0 +1,109 @@
+"""Settings: one class, read from `RECOGNIZER_*` variables, else from `recognizer.yaml` in the home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import InitSettingsSource
+
+from recognizer.errors import UsageError
+from recognizer.home import Home, default_home
+
+
+def _as_home(value: object) -> Home:
+    return value if isinstance(value, Home) else Home(Path(str(value)).expanduser().resolve())
+
+
+class Settings(BaseSettings):
+    """What may differ between one installation and the next. What a model is made of lies in `params.yaml`."""
+
+    model_config = SettingsConfigDict(env_prefix="RECOGNIZER_", extra="forbid", frozen=True)
+
+    home: Annotated[Home, NoDecode, BeforeValidator(_as_home)] = Field(
+        default_factory=lambda: Home(default_home()), description="folder that holds all state; default: the checkout"
+    )
+    store_url: str | None = Field(default=None, description="database URL; default: SQLite in the home")
+    mlflow_uri: str | None = Field(default=None, description="MLflow tracking URI; default: SQLite in the home")
+    time_zone: str = Field(default="UTC", description="zone in which nights are named and scheduled")
+    night_start: str = Field(default="02:00", description="local time at which the night's window starts, HH:MM")
+    host: str = "127.0.0.1"
+    port: int = Field(default=3000, ge=1, le=65535)
+    prefect_port: int = Field(default=4200, ge=1, le=65535, description="port of the Prefect server we start")
+    workers: int = Field(default=1, ge=1, description="serving processes")
+    poll_seconds: float = Field(default=0.1, gt=0, le=60, description="how often a worker compares with the store")
+    session_threads: int = Field(default=1, ge=1, description="onnxruntime threads of one session")
+    body_limit_mb: int = Field(default=16, ge=1, le=1024, description="largest request body in MB")
+    lease_seconds: float = Field(default=60.0, gt=1, description="a night whose lease is older may be taken over")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "human", "json"] = "auto"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{name!r} is no time zone; use a name such as Europe/Berlin") from error
+        return name
+
+    @field_validator("night_start")
+    @classmethod
+    def _clock_time(cls, text: str) -> str:
+        hour, colon, minute = text.partition(":")
+        if not (colon and hour.isdigit() and minute.isdigit() and int(hour) < 24 and int(minute) < 60):
+            raise ValueError(f"{text!r} is no time of day; write HH:MM")
+        return f"{int(hour):02d}:{int(minute):02d}"
+
+    @property
+    def database_url(self) -> str:
+        return self.store_url or f"sqlite:///{self.home.store}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `recognizer.yaml` of the home the first two name."""
+        named = {**env_settings(), **init_settings()}
+        home = _as_home(named.get("home") or default_home())
+        from_file = _read_yaml(home.root / "recognizer.yaml")
+        return init_settings, env_settings, InitSettingsSource(settings_cls, from_file)
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    content = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(content, dict):
+        raise UsageError("expected `name: value` lines", where=str(path))
+    return content
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings.
+
+    Raises:
+        UsageError: a value is not valid; names the variable and the reason.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"setting {name}: {first['msg']}",
+            hint=f"correct RECOGNIZER_{name.upper()} or recognizer.yaml in the home",
+        ) from error

@@ -1,0 +1,23 @@
+"""The store: one database that says what is true; every process reads it and none keeps its own version.
+
+| table | one row for | changed by |
+|---|---|---|
+| `leases` | each name that one process at a time may hold; stays when released: its epoch grows | `leases` |
+| `snapshots` | each data set of a task | `snapshots` |
+| `nights` | each (task, night, inputs): how far it came, how it ended and why | `nights` |
+| `versions` | each registered version of a task; a digest has one version | `versions` |
+| `checks` | each check of a package's digest (or of a training's identity), in order, with its numbers | `checks` |
+| `generation` | the store: one number that grows with every change of `served` | `served` |
+| `served` | each task: its champion | `served` |
+| `outbox` | each event, written in the transaction of the change it tells of | `outbox` |
+| `recognizer_schema` | the store: the revision of the tables above | Alembic |
+
+Each file named in the last column holds plain functions whose first argument is the `Store`. Rules: SQLite in WAL
+mode on a local disk, or Postgres; one writer at a time (`BEGIN IMMEDIATE`; on Postgres an advisory lock); leases,
+epochs, the generation and champions change by a conditional UPDATE whose row count is checked besides; times are the
+database's, in seconds since 1970.
+"""
+
+from recognizer.store.database import Store, open_store
+
+__all__ = ["Store", "open_store"]

@@ -1,0 +1,149 @@
+"""The tables as they are now; `migrations/versions` holds how they came to be. A test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+REVISIONS = ("0001",)
+"""Every revision this code knows, oldest first; the last is the one it works with."""
+
+REVISION_TABLE = "recognizer_schema"
+"""Alembic's version table under a name of our own: the store may share a database with MLflow or Prefect."""
+
+# SQLite counts rows in a column of exactly this type only
+RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("holder", String(400)),  # NULL when nobody holds it
+    Column("epoch", BigInteger, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("task", String(100), nullable=False),
+    Column("id", String(100), nullable=False),
+    Column("card", JSON, nullable=False),
+    Column("recorded_at", Double, nullable=False),
+    UniqueConstraint("task", "id", name="uq_snapshots_task_id"),
+    sqlite_autoincrement=True,
+)
+
+nights = Table(
+    "nights",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("task", String(100), nullable=False),
+    Column("night", String(10), nullable=False),
+    Column("inputs", String(64), nullable=False),
+    Column("identity", String(64), nullable=False),
+    Column("snapshot", String(100), nullable=False),
+    Column("parent", String(64)),
+    Column("champion_version", Integer),
+    Column("champion_digest", String(64)),
+    Column("seed", BigInteger, nullable=False),
+    Column("step", String(20)),
+    Column("outcome", String(20)),
+    Column("reason", Text),
+    Column("version", Integer),
+    Column("digest", String(64)),
+    Column("report", Text),
+    Column("mlflow_run", String(100)),
+    Column("metrics", JSON),
+    Column("attempts", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("ended_at", Double),
+    UniqueConstraint("task", "night", "inputs", name="uq_nights_task_night_inputs"),
+    CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ck_nights_ended"),
+    sqlite_autoincrement=True,
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("task", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("night_id", RowNumber, ForeignKey("nights.id", name="fk_versions_night")),
+    Column("snapshot", String(100), nullable=False),
+    Column("test_digest", String(64), nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("run_id", String(100)),
+    Column("registered_at", Double, nullable=False),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("gate", String(100), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("value", Double),
+    Column("threshold", Double),
+    Column("direction", String(10), nullable=False),
+    Column("baseline", Double),
+    Column("n", BigInteger, nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="ck_generation_one_row"),
+)
+
+served = Table(
+    "served",
+    metadata,
+    Column("task", String(100), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("previous_digest", String(64)),
+    Column("since", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    ForeignKeyConstraint(["task", "version"], ["versions.task", "versions.version"], name="fk_served_version"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("topic", String(100), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("delivered_at", Double),
+    sqlite_autoincrement=True,
+)
+Index("ix_outbox_undelivered", outbox.c.delivered_at, outbox.c.id)

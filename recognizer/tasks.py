@@ -1,0 +1,172 @@
+"""Tasks are plug-ins: a trainer and a predictor, each found through an entry point named after its task.
+
+A package adds a task by declaring, in its own `pyproject.toml`:
+
+    [project.entry-points."recognizer.trainers"]
+    pose = "my_package.pose:PoseTrainer"
+    [project.entry-points."recognizer.predictors"]
+    pose = "my_package.pose:PosePredictor"
+
+The built-in tasks use the same door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.errors import NotFound, PluginError
+
+TRAINERS = "recognizer.trainers"
+PREDICTORS = "recognizer.predictors"
+
+Params = Mapping[str, Any]
+Progress = Callable[[float, str], None]
+"""Called with the share done (0 to 1) and a short line such as `epoch 3/20, validation accuracy 0.91`."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers of one model for n cases.
+
+    Attributes:
+        scores: (n, k) float32, rows sum to 1.
+    """
+
+    scores: NDArray[np.float32]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Makes a model. Every method reads folders and writes one folder, and can be run again."""
+
+    task: str
+
+    def resolve(self, params: Params) -> Params:
+        """The `train` parameters with every `auto` made concrete for this machine; part of the training identity."""
+
+    def prepare(self, snapshot: Path, destination: Path, params: Params) -> None:
+        """Turn a snapshot's `train` and `validation` into what `train` reads. Never opens `test`."""
+
+    def train(
+        self, prepared: Path, destination: Path, params: Params, *, parent: Path | None, progress: Progress
+    ) -> None:
+        """Fit; leaves `weights.pt` and `training.json`. Goes on from the checkpoint of a killed run."""
+
+    def export(self, trained: Path, destination: Path, params: Params) -> None:
+        """Write `model.onnx` and `model.json` (labels, signature, preprocessing) from the weights."""
+
+    def reference_scores(self, trained: Path, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """What the framework that trained the model answers for the model's inputs; the parity gate's truth."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Answers with a loaded `model.onnx`. Made from a folder that holds `model.onnx` and `package.json`."""
+
+    task: str
+
+    def __init__(self, package: Path, *, threads: int) -> None: ...
+
+    def inputs(self, sequences: Sequence[Any]) -> Mapping[str, NDArray[Any]]:
+        """The model's input arrays for the given cases; the only place where cases become tensors."""
+
+    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
+        """Run the model."""
+
+
+@dataclass(frozen=True)
+class TaskListing:
+    """One entry point as `recognizer tasks` shows it; `problem` is None when the plug-in is usable."""
+
+    task: str
+    role: str
+    target: str
+    package: str
+    problem: str | None
+
+
+def load_trainer(task: str) -> Trainer:
+    """The task's trainer.
+
+    Raises:
+        NotFound: no such task.
+        PluginError: it cannot be imported or breaks the contract.
+    """
+    made = _load(task, TRAINERS)()
+    if not isinstance(made, Trainer):
+        raise _broken(task, TRAINERS, f"{type(made).__name__} lacks methods of recognizer.tasks.Trainer")
+    return made
+
+
+def load_predictor(task: str) -> type[Predictor]:
+    """The task's predictor class; raises as `load_trainer` does."""
+    found = _load(task, PREDICTORS)
+    problem = _missing(found, Predictor)
+    if problem:
+        raise _broken(task, PREDICTORS, problem)
+    return found  # type: ignore[no-any-return]
+
+
+def trainable_tasks() -> tuple[str, ...]:
+    """Names of the tasks that declare a trainer, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=TRAINERS)}))
+
+
+def list_tasks() -> list[TaskListing]:
+    """Every declared plug-in, each tried and checked, in the order of task and role."""
+    listings = []
+    for group, protocol in ((TRAINERS, Trainer), (PREDICTORS, Predictor)):
+        for point in entry_points(group=group):
+            package = point.dist.name if point.dist else "?"
+            problem = None
+            try:
+                problem = _missing(point.load(), protocol) or _misnamed(point)
+            except Exception as error:  # a foreign plug-in may fail in any way; the listing has to survive it
+                problem = f"{type(error).__name__}: {error}"
+            listings.append(TaskListing(point.name, group.split(".")[1][:-1], point.value, package, problem))
+    return sorted(listings, key=lambda listing: (listing.task, listing.role))
+
+
+def _load(task: str, group: str) -> Any:
+    found = [point for point in entry_points(group=group) if point.name == task]
+    if not found:
+        known = trainable_tasks()
+        raise NotFound(f"no task {task!r}", hint=f"use one of: {', '.join(known)}; `recognizer tasks` lists them")
+    if len(found) > 1:
+        raise _broken(task, group, f"declared {len(found)} times: {[point.value for point in found]}")
+    try:
+        loaded = found[0].load()
+    except Exception as error:  # whatever a foreign module raises on import is the plug-in's problem
+        raise _broken(task, group, f"{type(error).__name__}: {error}") from error
+    problem = _misnamed(found[0])
+    if problem:
+        raise _broken(task, group, problem)
+    return loaded
+
+
+def _missing(found: object, protocol: type) -> str | None:
+    members = [name for name in vars(protocol) if not name.startswith("_")] + list(protocol.__annotations__)
+    missing = sorted({name for name in members if not hasattr(found, name)})
+    return f"lacks {', '.join(missing)} of recognizer.tasks.{protocol.__name__}" if missing else None
+
+
+def _misnamed(point: EntryPoint) -> str | None:
+    task = getattr(point.load(), "task", None)
+    return None if task == point.name else f"is declared for task {point.name!r} but says task = {task!r}"
+
+
+def _broken(task: str, group: str, problem: str) -> PluginError:
+    return PluginError(
+        problem, where=f"{group} entry point {task!r}", hint="`recognizer tasks` shows what each plug-in lacks"
+    )

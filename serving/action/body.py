@@ -1,0 +1,98 @@
+"""Read a request body into a window: JSON or `.npy` bytes, nothing else, and nothing that could run code."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from recognizer.errors import FormatError, UnsupportedMedia
+from serving.action.window import ActionWindow, make_window
+
+JSON = "application/json"
+NPY = ("application/x-npy", "application/octet-stream")
+JSON_HINT = (
+    'send {"keypoints": [people][frames][17][2], "visibility": [people][frames][17]}; visibility may be left out'
+)
+NPY_HINT = "send what numpy.save writes of a float array [people, frames, 17, 2 or 3]"
+
+
+def read_window(body: bytes, media_type: str) -> ActionWindow:
+    """The window in a request body.
+
+    Raises:
+        UnsupportedMedia: neither JSON nor npy; pickles, forms and files by URL are never read.
+        FormatError: the body is not what the media type says.
+        InputError: it is, and holds no usable window.
+    """
+    if media_type == JSON:
+        return _read_json(body)
+    if media_type in NPY:
+        return make_window(read_npy(body))
+    raise UnsupportedMedia(
+        f"content type {media_type!r} is not read here",
+        where="Content-Type",
+        hint=f"send {JSON} or {NPY[0]}",
+    )
+
+
+def _read_json(body: bytes) -> ActionWindow:
+    try:
+        content = from_json(body)
+    except ValueError as error:
+        raise FormatError(f"is not JSON: {error}", where="body", hint=JSON_HINT) from error
+    if not isinstance(content, dict) or "keypoints" not in content:
+        raise FormatError('is no JSON object with "keypoints"', where="body", hint=JSON_HINT)
+    unknown = sorted(set(content) - {"keypoints", "visibility"})
+    if unknown:
+        raise FormatError(f"has unknown fields {unknown}", where="body", hint=JSON_HINT)
+    visibility = content.get("visibility")
+    return make_window(
+        _to_array(content["keypoints"], "keypoints"),
+        None if visibility is None else _to_array(visibility, "visibility"),
+    )
+
+
+def _to_array(nested: Any, name: str) -> NDArray[np.generic]:
+    """Nested lists as an array; what is no rectangle of numbers is refused here or by `make_window`."""
+    try:
+        return np.asarray(nested)
+    except (ValueError, OverflowError) as error:  # lists of unequal lengths, or nested too deeply
+        raise FormatError("is no array of numbers of one shape", where=name, hint=JSON_HINT) from error
+
+
+def read_npy(body: bytes) -> NDArray[np.generic]:
+    """The array in `.npy` bytes, as a view; nothing is allocated on the word of the header.
+
+    Raises:
+        FormatError: no npy, objects (a pickle) or text inside, a shape that is absurd or does not fit the length.
+    """
+    file = io.BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version}")
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+    except (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError) as error:
+        raise _no_npy(f"is not .npy: {(str(error).splitlines() or [''])[0]}") from error
+    if dtype.hasobject or dtype.kind not in "fiu":
+        raise _no_npy(f"holds {dtype}, expected numbers; objects are never unpickled")
+    if any(side < 0 for side in shape):
+        raise _no_npy(f"has the negative shape {list(shape)}")
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise _no_npy(f"has shape {list(shape)}")
+    offset, count = file.tell(), math.prod(shape)
+    if count * dtype.itemsize != len(body) - offset:
+        raise _no_npy(
+            f"says shape {list(shape)}, which takes {count * dtype.itemsize} bytes, and holds {len(body) - offset}"
+        )
+    return np.frombuffer(body, dtype, count, offset).reshape(shape, order="F" if fortran else "C")
+
+
+def _no_npy(what: str) -> FormatError:
+    return FormatError(what, where="body", hint=NPY_HINT)

@@ -1,0 +1,115 @@
+"""The action task's predictor: an onnxruntime session over a folder that holds `model.onnx`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from recognizer.errors import FormatError, PluginError
+from recognizer.tasks import Prediction
+from recognizer.windows import WindowSpec, to_windows
+
+# A larger batch needs memory (2 MB and more of activations a window) and is no faster on a CPU.
+BATCH = 32
+SUM_TOLERANCE = 1e-3
+
+
+class ActionPredictor:
+    """Answers which action a window of skeletons shows.
+
+    Attributes:
+        classes: the k action names in the order of the scores.
+        spec: the window the model was trained on.
+
+    Raises:
+        FormatError: the folder lacks a file, or a file cannot be read.
+    """
+
+    task = "action"
+
+    def __init__(self, package: Path, *, threads: int) -> None:
+        """`package` holds `model.onnx` and `package.json`, or `model.json` before the model was packaged."""
+        content = _read_description(package)
+        self.classes: tuple[str, ...] = tuple(str(name) for name in content["classes"])
+        self.spec = WindowSpec.from_dict(content["preprocessing"])
+        self._session = _open_session(package / "model.onnx", threads)
+
+    def inputs(self, sequences: Sequence[Any]) -> dict[str, NDArray[np.float32]]:
+        """Arrays `keypoints` (n, M, T, 17, 2) and `visibility` (n, M, T, 17) of n sequences or request windows."""
+        keypoints, visibility = to_windows(sequences, self.spec)
+        return {"keypoints": keypoints, "visibility": visibility}
+
+    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
+        """Scores (n, k) of the arrays that `inputs` made.
+
+        Raises:
+            PluginError: the model failed, or answered something that is no distribution over its classes.
+        """
+        n = len(inputs["keypoints"])
+        parts = [self._run({name: array[i : i + BATCH] for name, array in inputs.items()}) for i in range(0, n, BATCH)]
+        return Prediction(parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self._k), np.float32), *parts]))
+
+    @property
+    def _k(self) -> int:
+        return len(self.classes)
+
+    def _run(self, batch: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        try:
+            (scores,) = self._session.run(["scores"], dict(batch))
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            raise _broken(f"the model failed: {_first_line(error)}") from error
+        scores = np.asarray(scores)
+        expected = (len(batch["keypoints"]), self._k)
+        if scores.shape != expected:
+            raise _broken(f"the model answered scores of shape {scores.shape}, expected {expected}")
+        if not np.isfinite(scores).all():
+            raise _broken("the model answered NaN or infinite scores")
+        if scores.min(initial=0) < -SUM_TOLERANCE or np.abs(scores.sum(axis=1) - 1).max(initial=0) > SUM_TOLERANCE:
+            raise _broken("the model answered scores that do not sum to 1")
+        return scores.astype(np.float32, copy=False)
+
+
+def _read_description(package: Path) -> Mapping[str, Any]:
+    """`package.json`, or `model.json` of a model that was exported and not packaged yet."""
+    path = package / "package.json"
+    if not path.is_file():
+        path = package / "model.json"
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot be read: {error}", where=str(path), hint="package the model again") from error
+    missing = [key for key in ("classes", "preprocessing") if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise FormatError(f"lacks {missing}", where=str(path), hint="package the model again")
+    return content  # type: ignore[no-any-return]
+
+
+def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that spin between two requests take the cores of the other workers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise FormatError(
+            f"onnxruntime cannot load it: {_first_line(error)}", where=str(path), hint="export and package again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _broken(what: str) -> PluginError:
+    return PluginError(what, where="task action", hint="promote another version; `recognizer models` lists them")

@@ -1,0 +1,77 @@
+"""Load a package into this process: verify, open, warm up. Nothing else here ever opens a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.blessing import verify_blessing
+from recognizer.errors import PackageTampered, PluginError, RecognizerError
+from recognizer.keys import Keyring
+from recognizer.package import PackageCard, PackageStore
+from recognizer.store.served import Champion
+from recognizer.tasks import load_predictor
+from serving.servable import Opened, Servable
+
+
+class Loader:
+    """Makes AVAILABLE servables from the package store.
+
+    Args:
+        packages: folder of the package store.
+        keys: folder of the public keys; read anew at each load, so that a new key needs no restart.
+        threads: onnxruntime threads of one session.
+    """
+
+    def __init__(self, packages: Path, keys: Path, *, threads: int) -> None:
+        self._packages = PackageStore(packages)
+        self._keys = keys
+        self._threads = threads
+
+    def load(self, champion: Champion) -> Servable:
+        """The champion's package, verified, open and warm.
+
+        Raises:
+            TrustError: a file, the signature or the blessing does not check out.
+            RecognizerError: the package is missing, or its model cannot be opened or gives no valid answer.
+        """
+        servable = Servable(champion.task, champion.version, champion.digest)
+        try:
+            servable.load(lambda: self._open(champion))
+        except RecognizerError:
+            raise
+        except Exception as error:  # a plug-in may fail in any way; the champion before has to survive it
+            raise PluginError(
+                f"loading failed: {type(error).__name__}: {error}",
+                where=f"task {champion.task}, version {champion.version}",
+                hint="promote another version; `recognizer models` lists them",
+            ) from error
+        return servable
+
+    def _open(self, champion: Champion) -> Opened:
+        keyring = Keyring.open(self._keys)
+        card = self._packages.verify(champion.digest, keyring)
+        folder = self._packages.path(champion.digest)
+        verify_blessing(folder, champion.digest, keyring)
+        if card.task != champion.task:
+            raise PackageTampered(
+                f"is a package of task {card.task!r}, not {champion.task!r}",
+                where=str(folder),
+                hint=f"promote a package of task {champion.task!r}",
+            )
+        predictor = load_predictor(champion.task)(folder, threads=self._threads)
+        for _ in range(2):  # the first run allocates, the second is as fast as a request
+            predictor.predict(made_up_inputs(card))
+        return Opened(predictor, card)
+
+
+def made_up_inputs(card: PackageCard) -> dict[str, NDArray[Any]]:
+    """One case of the model's signature, the same each time: numbers in [0, 1), axes of any length are 1 long."""
+    random = np.random.default_rng(0)
+    return {
+        tensor.name: random.random([side if isinstance(side, int) else 1 for side in tensor.shape]).astype(tensor.dtype)
+        for tensor in card.inputs
+    }

@@ -1,0 +1,71 @@
+"""The BentoML service: the typed API, and the settings under which BentoML runs it.
+
+The plain functions are in `serving.worker` and `serving.action`; over HTTP `serving.door` calls them before BentoML's
+own route does. The route stays: it is what `bentoml.SyncHTTPClient` and `/docs.json` read the types from.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import bentoml
+import numpy as np
+
+from recognizer import log
+from recognizer.settings import Settings, load_settings
+from serving.action.answer import ActionAnswer, answer
+from serving.action.window import make_window
+from serving.door import Door
+from serving.worker import Worker
+
+
+@bentoml.service(
+    name="recognizer",
+    # replaced by ours or not needed: each of them costs time on every request
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+    runner_probe={"enabled": False},
+    # BentoML keeps one timer a request until it has run out, answered or not
+    traffic={"timeout": 15},
+)
+class RecognizerService:
+    """Recognizes what people do, with the model that is champion right now."""
+
+    def __init__(self) -> None:
+        settings = load_settings()
+        _log_as_we_do(settings)
+        self._worker = Worker(settings)
+        self._worker.start()
+        RecognizerService.context.state["worker"] = self._worker
+
+    @bentoml.api(route="/v1/action")
+    def action(
+        self,
+        keypoints: np.ndarray,
+        visibility: np.ndarray = None,  # BentoML knows no optional arrays
+    ) -> ActionAnswer:
+        """Which action a window shows: keypoints [people][frames][17][2 or 3], visibility [people][frames][17]."""
+        return answer(self._worker.releases, make_window(keypoints, visibility))
+
+    def __is_ready__(self) -> bool:
+        return self._worker.ready()
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        self._worker.stop()
+
+
+def _log_as_we_do(settings: Settings) -> None:
+    """One format on stderr for everything; BentoML and uvicorn would print theirs on stdout."""
+    log.configure(settings.log_level, settings.log_format)
+    for name in ("bentoml", "uvicorn.error", "circus"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+    # without a handler uvicorn does not even format a line per request
+    logging.getLogger("uvicorn.access").propagate = False
+
+
+RecognizerService.add_asgi_middleware(Door, state=RecognizerService.context.state)

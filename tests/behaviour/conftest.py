@@ -1,0 +1,186 @@
+"""A home with tiny but real packages: signed, blessed, registered and promoted as a night would."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from recognizer.blessing import bless
+from recognizer.checks import Check, Verdict
+from recognizer.home import Home
+from recognizer.keys import Signer
+from recognizer.package import PackageCard, PackageStore, Tensor
+from recognizer.store import Store, open_store, versions
+from recognizer.store.served import Champion, promote, read_served
+from recognizer.windows import WindowSpec
+
+CLASSES = ("standing", "walking", "falling")
+POINTS, SEEN = ("batch", 4, 100, 17, 2), ("batch", 4, 100, 17)
+
+
+def tiny_model(bias: Sequence[float]) -> onnx.ModelProto:
+    """Softmax over a linear function of the mean keypoint; `bias` (3,) decides almost alone."""
+    weight = np.array([[0.01, 0.0, -0.01], [0.0, 0.01, 0.0]], np.float32)
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("Unsqueeze", ["visibility", "last"], ["mask"]),
+                helper.make_node("Mul", ["keypoints", "mask"], ["seen"]),
+                helper.make_node("ReduceMean", ["seen"], ["mean"], axes=[1, 2, 3], keepdims=0),
+                helper.make_node("MatMul", ["mean", "weight"], ["linear"]),
+                helper.make_node("Add", ["linear", "bias"], ["logits"]),
+                helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
+            ],
+            "tiny",
+            [
+                helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, POINTS),
+                helper.make_tensor_value_info("visibility", TensorProto.FLOAT, SEEN),
+            ],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ("batch", len(CLASSES)))],
+            [
+                numpy_helper.from_array(np.array([-1], np.int64), "last"),
+                numpy_helper.from_array(weight, "weight"),
+                numpy_helper.from_array(np.array(bias, np.float32), "bias"),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+
+
+def tiny_card(**changes) -> PackageCard:
+    return PackageCard(
+        **{
+            "task": "action",
+            "classes": CLASSES,
+            "inputs": (
+                Tensor(name="keypoints", dtype="float32", shape=POINTS),
+                Tensor(name="visibility", dtype="float32", shape=SEEN),
+            ),
+            "outputs": (Tensor(name="scores", dtype="float32", shape=("batch", len(CLASSES))),),
+            "preprocessing": WindowSpec().as_dict(),
+            "snapshot": "0" * 64,
+            "test_digest": "1" * 64,
+            "identity": "2" * 64,
+            "code": "3" * 64,
+            "seed": 0,
+            **changes,
+        }
+    )
+
+
+@dataclass
+class SmallHome:
+    """A home to serve from, and what a night does to it, in single steps."""
+
+    home: Home
+    signer: Signer
+    digests: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.home.store}"
+
+    @property
+    def packages(self) -> PackageStore:
+        return PackageStore(self.home.packages)
+
+    def folder(self, version: int) -> Path:
+        return self.packages.path(self.digests[version])
+
+    def package(self, version: int, model: onnx.ModelProto | None = None, **card) -> str:
+        """A signed package whose answers tell its version: it is sure of class `version % 3`."""
+        bias = [4.0 + 0.01 * version if i == version % 3 else 0.0 for i in range(3)]
+        path = self.home.root / f"model-{version}.onnx"
+        onnx.save(model or tiny_model(bias), path)
+        self.digests[version] = self.packages.build(path, tiny_card(seed=version, **card), self.signer)
+        return self.digests[version]
+
+    def bless(self, version: int) -> None:
+        bless(
+            self.folder(version),
+            digest=self.digests[version],
+            test_digest="1" * 64,
+            gates={"absolute": {"accuracy": 0.9}},
+            checks=[Check("absolute", "accuracy", 0.95, 0.9, "min", None, 100, Verdict.PASSED, "0.95 ≥ 0.9")],
+            who="test",
+            night="2026-11-20",
+            signer=self.signer,
+            now=datetime(2026, 11, 20, tzinfo=UTC),
+        )
+
+    def promote(self, version: int, store: Store | None = None) -> Champion:
+        """Register the version and make it champion, whatever it is worth."""
+        opened = store or open_store(self.url)
+        digest = self.digests[version]
+        versions.record(
+            opened,
+            task="action",
+            version=version,
+            digest=digest,
+            snapshot="0" * 64,
+            test_digest="1" * 64,
+            verdict="PASSED",
+            metrics={},
+        )
+        before = read_served(opened).champions.get("action")
+        champion = promote(
+            opened,
+            task="action",
+            version=version,
+            digest=digest,
+            expected=before.digest if before else None,
+            reason="test",
+        )
+        if store is None:
+            opened.close()
+        return champion
+
+    def release(self, version: int) -> str:
+        """Package, bless and promote."""
+        self.package(version)
+        self.bless(version)
+        self.promote(version)
+        return self.digests[version]
+
+
+def make_small_home(folder: Path) -> SmallHome:
+    home = Home(folder)
+    home.prepare()
+    open_store(f"sqlite:///{home.store}").close()
+    return SmallHome(home, Signer.open(home.keys))
+
+
+@pytest.fixture
+def small_home(tmp_path: Path) -> SmallHome:
+    return make_small_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> SmallHome:
+    return make_small_home(tmp_path_factory.mktemp("served") / "home")
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """A function that finds a port nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("RECOGNIZER_", "BENTOML_"))]:
+        monkeypatch.delenv(name)

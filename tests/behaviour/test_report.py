@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import base64
+import os
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from recognizer.checks import Check
+from recognizer.errors import StorageError
+from recognizer.evaluation import Parity, evaluate_classification
+from recognizer.gates import GateConfig, judge
+from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report
+from recognizer.report.page import escape_markdown
+from recognizer.snapshot import SnapshotCard
+
+HOSTILE = "<script>alert(1)</script> & $x^2$ | `b` 走路"
+CONFIG = GateConfig.read(
+    {
+        "min_cases": 30,
+        "gates": {
+            "absolute": {"accuracy": {"min": 0.9}},
+            "relative": {"accuracy": {"margin": 0.03}},
+            "parity": {"tolerance": 1e-5},
+        },
+    }
+)
+
+
+def names(k):
+    return tuple(f"action {index:02d}" for index in range(k))
+
+
+def evaluation(seed=0, *, k=4, n=120, people=6, skill=4.0, classes=None, subjects=True):
+    random, fixed = np.random.default_rng(seed), np.random.default_rng(1)
+    labels = fixed.integers(0, k, n)
+    who = [f"P{index:02d}" for index in fixed.integers(0, people, n)]
+    scores = random.dirichlet(np.full(k, 0.4), n)
+    scores[np.arange(n), labels] += skill * random.random(n)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return evaluate_classification(scores, labels, classes or names(k), who if subjects else None)
+
+
+def card(classes, *, warnings=(), subjects=("P00", "P01")):
+    one = {
+        "shard": "x.npz",
+        "sha256": "0" * 64,
+        "sequences": 12,
+        "frames": 1200,
+        "per_class": dict.fromkeys(classes, 3),
+        "subjects": subjects,
+    }
+    return SnapshotCard(
+        format=1,
+        task="action",
+        classes=classes,
+        source={"name": "recordings.pkl", "sha256": "1" * 64},
+        sets=dict.fromkeys(("train", "validation", "test"), one),
+        test_digest="ab" * 32,
+        warnings=warnings,
+    )
+
+
+def facts(**more):
+    return ReportFacts(**{"task": "action", "night": "2026-11-20", "outcome": "promoted", "reason": "it is", **more})
+
+
+def judged(candidate, champion=None, **more):
+    checks = judge(CONFIG, candidate, champion, Parity(3e-7, 1.0, candidate.n))
+    return facts(candidate=candidate, champion=champion, checks=checks, card=card(candidate.classes), **more)
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask about; fails on tags that are not closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def written(folder, of):
+    path = write_report(folder, of)
+    assert path == folder / "report.html"
+    return Page(path.read_text(encoding="utf-8")), (folder / "report.md").read_text(encoding="utf-8")
+
+
+def svgs(page):
+    prefix = "data:image/svg+xml;base64,"
+    return [base64.b64decode(image["src"].removeprefix(prefix)) for image in page.all("img")]
+
+
+def test_a_promoted_night_tells_everything(tmp_path):
+    of = judged(
+        evaluation(1),
+        evaluation(2),
+        version=7,
+        champion_version=6,
+        reason="every check passed; accuracy 0.975",
+        next_step="run `recognizer serve`",
+        digest="5e" * 32,
+        snapshot="a91c.dir",
+        identity="c0ffee",
+        code="deadbeef",
+        seed=3,
+        parent="77" * 32,
+        training=TrainingFacts.from_dict(
+            {
+                "epochs": 20,
+                "clips_per_second": 181.4,
+                "precision": "bf16",
+                "validation": {"accuracy": 0.951, "x": None},
+            },
+            seconds=131.25,
+        ),
+        steps={"train": 131.2, "export": 6.3},
+    )
+    page, markdown = written(tmp_path, of)
+    for text in (page.words, markdown):
+        for fact in (
+            "promoted",
+            "version 7",
+            "every check passed; accuracy 0.975",
+            "recognizer serve",
+            "a91c.dir",
+            "c0ffee",
+            "deadbeef",
+            "5e" * 32,
+            "77" * 32,
+            "ab" * 32,
+            "181 clips/s",
+            "131.2 s",
+            "bf16",
+            "validation accuracy",
+            "0.951",
+            "recordings.pkl",
+            "nobody is in two sets",
+            "parity",
+            "3.0e-7",
+        ):
+            assert fact in text, fact
+        assert all(check.name in text for check in of.checks)
+    assert "run recognizer serve" in page.words  # set as code, without the ticks
+    assert page.words.index("every check passed") < page.words.index("Gates") < page.words.index("frozen test set")
+    assert "version 6" in page.words
+
+
+def test_it_stands_alone_and_can_be_read_without_seeing(tmp_path):
+    page, markdown = written(tmp_path, judged(evaluation(1), evaluation(2)))
+    assert page.all("html") == [{"lang": "en"}]
+    assert not page.all("script")
+    assert not page.all("link")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import", text)
+    assert len(page.all("img")) == 4
+    assert all(len(image["alt"]) > 20 for image in page.all("img"))
+    assert all(heading.get("scope") in ("col", "row") for heading in page.all("th"))
+    assert len(page.all("h1")) == 1
+    assert len(page.all("caption")) == len(page.all("table"))
+    for picture in svgs(page):
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+    linked = re.findall(r"!\[[^\]]+\]\((\S+)\)", markdown)
+    assert len(linked) == 4
+    assert {(tmp_path / name).read_bytes() for name in linked} == set(svgs(page))
+
+
+def test_the_same_facts_give_the_same_bytes(tmp_path):
+    of = judged(evaluation(1), evaluation(2))
+    for name in ("one", "two"):
+        write_report(tmp_path / name, of)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+def test_names_from_the_data_stay_text(tmp_path):
+    classes = (*names(3), HOSTILE)
+    made = evaluation(1, classes=classes, skill=0.6)
+    findings = (Finding(HOSTILE, HOSTILE, ({"name": HOSTILE, HOSTILE: 1},)),)
+    page, markdown = written(tmp_path, judged(made, reason=HOSTILE, next_step=HOSTILE, findings=findings))
+    assert not page.all("script")
+    assert page.words.count("<script>alert(1)</script> & $x^2$ |") >= 6
+    assert "<script" not in markdown
+    rows = [line for line in markdown.splitlines() if "走路" in line and line.startswith("|")]
+    assert rows
+    tables = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} <= {3, 4, 5, 6, 7, 9}
+    for picture in svgs(page):
+        tree = ElementTree.fromstring(picture)
+        assert not [element for element in tree.iter() if element.tag.endswith("script")]
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a | b", r"a \| b"),
+        ("macro_f1", "macro_f1"),
+        ("_soft_", r"\_soft\_"),
+        ("# not a title", r"\# not a title"),
+        ("-", "-"),
+        ("two\nlines", "two lines"),
+        ("[x](y) *z* <b>", r"[x\](y) \*z\* &lt;b>"),
+        ("a < b > c & d", "a < b > c & d"),
+        ("> quote &lt; [0, 1]", r"\> quote &amp;lt; [0, 1]"),
+    ],
+)
+def test_escape_markdown(text, escaped):
+    assert escape_markdown(text) == escaped
+
+
+def test_a_first_version_says_that_there_is_nothing_to_compare_with(tmp_path):
+    page, markdown = written(tmp_path, judged(evaluation(1)))
+    for text in (page.words, markdown):
+        assert "first version of its lineage" in text
+        assert "first version of a lineage: nothing to compare with" in text
+    assert "behind the champion" not in page.words
+
+
+def test_a_champion_of_other_classes_is_not_compared(tmp_path):
+    made = evaluation(1)
+    checks = judge(CONFIG, made, None, Parity(3e-7, 1.0, 120), champion_classes=("walking", "running"))
+    page, _ = written(tmp_path, facts(candidate=made, checks=checks, champion_version=6))
+    assert "Champion version 6 was not compared" in page.words
+    assert "new lineage" in page.words
+
+
+def test_a_rejected_night_shows_what_failed(tmp_path):
+    made = evaluation(1, skill=0.3)
+    page, markdown = written(tmp_path, judged(made, evaluation(2), outcome="rejected", reason="accuracy is too low"))
+    assert "The candidate was rejected" in page.words
+    assert "FAILED" in markdown
+    assert "worst verdict is the candidate's: FAILED" in page.words
+    assert "worse" in page.words
+
+
+def test_a_broken_contract_shows_expectation_and_rows(tmp_path):
+    check = Check.measured("contract", "duplicates", 7, threshold=0, direction="max", n=988, cases="rows")
+    finding = Finding(
+        "sequences are unique",
+        "7 of 988 have the content of another",
+        ({"name": "clip_0007", "set": "train"}, {"name": "clip_0008", "frames": 31}),
+        1234,
+    )
+    of = facts(outcome="failed", reason="data contract", checks=(check,), findings=(finding,), card=card(names(4)))
+    page, markdown = written(tmp_path, of)
+    for text in (page.words, markdown):
+        for fact in ("The night failed", "sequences are unique", "7 of 988", "clip_0007", "clip_0008", "31", "frames"):
+            assert fact in text
+        assert re.search(r"first 2 of 1,?234 offending rows", text)
+        assert "frozen test set" not in text
+        assert "warm start" not in text
+    assert not page.all("img")
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "released", "rejected", "unchanged", "failed", "something new"])
+def test_a_night_that_knows_next_to_nothing(tmp_path, outcome):
+    page, markdown = written(tmp_path, facts(outcome=outcome, reason="training gave NaN in epoch 3"))
+    for text in (page.words, markdown):
+        assert outcome in text
+        assert "training gave NaN in epoch 3" in text
+        assert "ended before a gate could be judged" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "plots"),
+    [
+        ({"k": 2, "n": 40}, 4),
+        ({"k": 20, "n": 200, "people": 60}, 4),
+        ({"k": 70, "n": 300, "people": 3}, 4),
+        ({"k": 4, "n": 1, "people": 1}, 4),
+        ({"k": 4, "subjects": False}, 3),
+    ],
+)
+def test_any_size(tmp_path, more, plots):
+    made = evaluation(1, **more)
+    page, _ = written(tmp_path, judged(made, evaluation(2, **more)))
+    assert len(page.all("img")) == plots
+    assert (tmp_path / "subjects.svg").exists() == (plots == 4)
+    if more.get("people") == 60:
+        assert "The 30 worst of" in page.words
+
+
+def test_unknown_people_are_not_called_apart(tmp_path):
+    made = evaluation(1, subjects=False)
+    of = facts(candidate=made, card=card(made.classes, subjects=(), warnings=("no subject is known",)))
+    page, _ = written(tmp_path, of)
+    assert "nobody is in two sets" not in page.words
+    assert "no subject is known" in page.words
+
+
+def test_writing_again_leaves_other_files_and_no_stale_plot(tmp_path):
+    write_report(tmp_path, judged(evaluation(1)))
+    (tmp_path / "expectations.html").write_text("Data Docs")
+    write_report(tmp_path, facts(outcome="failed", reason="no"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expectations.html", "report.html", "report.md"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError):
+        write_report(tmp_path / "report", facts())
+
+
+def test_a_file_in_the_way_is_an_error_with_a_next_step(tmp_path):
+    (tmp_path / "report").write_text("in the way")
+    with pytest.raises(StorageError, match="Next:"):
+        write_report(tmp_path / "report", facts())

@@ -1,0 +1,63 @@
+"""Which database the tests of the store use; and every test gives the environment back as it was."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+
+from recognizer.store import open_store
+
+POSTGRES = os.environ.get("TEST_POSTGRES_URL")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that two processes end together; otherwise the order stays random."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite store with its tables and nothing in them."""
+    file = tmp_path_factory.mktemp("migrated") / "recognizer.db"
+    open_store(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture
+def empty_store_url(tmp_path: Path) -> Iterator[str]:
+    """A store that nobody has made yet: SQLite, or a database on the Postgres server that TEST_POSTGRES_URL names."""
+    if POSTGRES is None:
+        yield f"sqlite:///{tmp_path}/recognizer.db"
+        return
+    name = f"recognizer_test_{uuid.uuid4().hex[:12]}"
+    server = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
+
+
+@pytest.fixture
+def store_url(empty_store_url: str, migrated: Path, tmp_path: Path) -> str:
+    """A store with its tables; copied, where it can be, because making it takes longer than most tests."""
+    if POSTGRES is None:
+        shutil.copyfile(migrated, tmp_path / "recognizer.db")
+    else:
+        open_store(empty_store_url).close()
+    return empty_store_url
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)

@@ -1,0 +1,128 @@
+"""Nights in a row, as plain functions without Prefect around them: what each decides and what it leaves behind."""
+
+import json
+
+import pytest
+
+from flows import steps
+from flows.ingestion import IngestRequest, ingest_recordings
+from flows.night import NightRequest, NightResult, open_night
+from flows.nightly import go_through
+from recognizer.errors import LineageChanged, NotFound, TrainingError
+from recognizer.night import Outcome, Step
+from recognizer.package import PackageStore
+from recognizer.sequences import write_npz
+from recognizer.settings import Settings
+from recognizer.store import nights, served
+from recognizer.synthetic import generate
+
+
+def run(place, **request) -> NightResult:
+    with open_night(place.settings, NightRequest("action", **request)) as night:
+        return night if isinstance(night, NightResult) else go_through(night, steps.WORK)
+
+
+def serves(place):
+    with place.store() as store:
+        return served.read_served(store)
+
+
+def ingest(place, **request):
+    with place.store() as store:
+        return ingest_recordings(place.settings, store, IngestRequest("action", **request))
+
+
+def test_a_week_of_nights(place, tmp_path):
+    first = run(place, night="2026-11-16")
+    assert (first.outcome, first.version) == (Outcome.PROMOTED, 1)
+
+    # the next night finds nothing new
+    second = run(place, night="2026-11-17")
+    assert (second.outcome, second.version) == (Outcome.UNCHANGED, 1)
+    assert "2026-11-16" in second.reason
+    assert place.trainings() == 1
+
+    # another seed is another training: it starts from the champion and is compared with it
+    third = run(place, night="2026-11-18", seed=1)
+    assert (third.outcome, third.version) == (Outcome.PROMOTED, 2)
+    (relative,) = [check for check in third.checks if check.gate == "relative"]
+    assert relative.baseline == first.metrics["accuracy"]
+    card = PackageStore(place.home.packages).card(third.digest)
+    assert card.parent == PackageStore(place.home.packages).card(first.digest).weights
+    assert serves(place).generation == 2
+
+    # a model that a gate refuses is registered, not blessed, and does not serve
+    place.change_params(evaluate__action__gates__absolute={"accuracy": {"min": 1.0}})
+    fourth = run(place, night="2026-11-19")
+    assert (fourth.outcome, fourth.version) == (Outcome.REJECTED, 3)
+    assert "absolute/accuracy FAILED" in fourth.reason
+    assert not (place.home.packages / fourth.digest / "blessing.json").exists()
+    assert serves(place).champions["action"].version == 2
+    assert json.loads(json.dumps(fourth.as_dict()))["outcome"] == "rejected"
+
+    # other classes need somebody's consent, given once
+    place.change_params(evaluate__action__gates__absolute={"accuracy": {"min": 0.0}})
+    recorded = generate(SEQUENCES_OF_TWO, seed=5).sequences
+    chosen = [i for i, item in enumerate(recorded) if item.label in (0, 1)]
+    two = type(recorded)(recorded.classes[:2], recorded.subset(chosen).sequences)
+    write_npz(tmp_path / "two.npz", two)
+    assert ingest(place, path=tmp_path / "two.npz").new_labels
+    with pytest.raises(LineageChanged, match="--accept-new-labels"):
+        run(place, night="2026-11-20")
+    with place.store() as store:
+        refused = nights.latest(store, "action")
+        assert (refused.outcome, refused.step) == (Outcome.FAILED, None)
+    fifth = run(place, night="2026-11-20", accept_new_labels=True)
+    assert (fifth.outcome, fifth.version) == (Outcome.PROMOTED, 4)
+    (relative,) = [check for check in fifth.checks if check.gate == "relative"]
+    assert relative.value is None
+    assert "new lineage" in relative.reason
+    assert PackageStore(place.home.packages).card(fifth.digest).parent is None
+
+
+SEQUENCES_OF_TWO = 320
+
+
+def test_a_broken_contract_ends_the_night_before_training(place):
+    place.change_params(prepare__action__contract__frames={"min": 1, "max": 2, "allowed": 0.0})
+    result = run(place)
+    assert result.outcome is Outcome.REJECTED
+    assert result.exit_code == 1
+    assert result.version is None
+    assert {check.gate for check in result.checks} == {"contract"}
+    assert "contract/" in result.reason
+    assert not list((place.root / "runs").glob("*/*/trained"))
+    report = (place.home.reports / "action").glob("*/report.md")
+    assert "contract" in next(report).read_text()
+
+
+def test_a_step_that_breaks_is_told_and_gone_on_with(place, monkeypatch):
+    broken = dict(steps.WORK)
+
+    def breaks(_):
+        raise TrainingError("the loss is not a number", hint="lower the learning rate")
+
+    broken[Step.TRAIN] = breaks
+    with (
+        open_night(place.settings, NightRequest("action")) as night,
+        pytest.raises(TrainingError),
+    ):
+        go_through(night, broken)
+    with place.store() as store:
+        row = nights.latest(store, "action")
+    assert row.outcome is Outcome.FAILED
+    assert "lower the learning rate" in row.reason
+    result = run(place)
+    assert (result.outcome, result.version) == (Outcome.PROMOTED, 1)
+    with place.store() as store:
+        assert nights.latest(store, "action").attempts == 2
+
+
+def test_no_data_says_how_to_get_some(tmp_path):
+    from recognizer.home import Home
+
+    with (
+        pytest.raises(NotFound, match="recognizer ingest action"),
+        open_night(Settings(home=Home(tmp_path / "empty")), NightRequest("action")),
+    ):
+        pass

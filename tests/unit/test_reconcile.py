@@ -1,0 +1,199 @@
+"""What a worker does when the store changes, is refused, or is gone."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from recognizer.errors import PackageTampered, PackageUnblessed, StoreUnavailable
+from recognizer.store.served import Champion, Served
+from serving.reconcile import LAST_RETRY, Reconciler
+from serving.release import Releases
+from serving.servable import Opened, Servable, State
+
+
+def champion(version, task="action", previous=None):
+    return Champion(task, version, f"digest-{version}", previous, 0.0, "test")
+
+
+class Wanted:
+    """The store as a list of promotions."""
+
+    def __init__(self):
+        self.served = Served(0, {})
+        self.known = {}
+        self.problem = None
+        self.reads = 0
+
+    def promote(self, *champions):
+        self.known |= {one.digest: one for one in champions}
+        self.served = Served(self.served.generation + 1, {**self.served.champions, **{c.task: c for c in champions}})
+
+    def newer_than(self, generation):
+        if self.problem:
+            raise self.problem
+        if generation == self.served.generation:
+            return None
+        self.reads += 1
+        return self.served
+
+    def previous(self, champion):
+        return self.known.get(champion.previous_digest)
+
+
+class Packages:
+    """Loads everything but the digests in `bad`."""
+
+    def __init__(self):
+        self.bad = {}
+        self.loads = []
+
+    def load(self, champion):
+        self.loads.append(champion.version)
+        if champion.digest in self.bad:
+            raise self.bad[champion.digest]
+        servable = Servable(champion.task, champion.version, champion.digest)
+        servable.load(lambda: Opened(predictor=None, card=None))
+        return servable
+
+
+class Bench:
+    """A reconciler with its surroundings and a clock that is turned by hand."""
+
+    def __init__(self):
+        self.wanted, self.packages, self.releases, self.now = Wanted(), Packages(), Releases(), 0.0
+        self.reconciler = Reconciler(self.wanted, self.packages, self.releases, clock=lambda: self.now)
+
+    def step(self, seconds=0.1):
+        self.now += seconds
+        self.reconciler.step()
+        return {task: servable.version for task, servable in self.releases.newest.champions.items()}
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_an_empty_store_is_a_release_too(bench):
+    assert bench.step() == {}
+    assert bench.reconciler.store_problem is None
+    assert bench.releases.newest.whole
+
+
+def test_converges_and_then_rests(bench):
+    bench.wanted.promote(champion(1))
+    assert bench.step() == {"action": 1}
+    first = bench.releases.newest
+    assert bench.step() == {"action": 1}
+    assert bench.releases.newest is first
+    assert bench.packages.loads == [1]
+    bench.wanted.promote(champion(2))
+    assert bench.step() == {"action": 2}
+    assert bench.releases.newest.generation == 2
+    old = first.champions["action"]
+    assert old.state is State.QUIESCING
+    bench.step()
+    assert old.state is State.UNLOADED
+
+
+def test_a_task_that_did_not_change_keeps_its_servable(bench):
+    bench.wanted.promote(champion(1), champion(5, "pose"))
+    bench.step()
+    pose = bench.releases.newest.champions["pose"]
+    bench.wanted.promote(champion(2))
+    assert bench.step() == {"action": 2, "pose": 5}
+    assert bench.releases.newest.champions["pose"] is pose
+
+
+def test_a_refused_champion_leaves_the_one_before(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.bad["digest-2"] = PackageTampered("a file was changed", where="model.onnx", hint="restore it")
+    bench.wanted.promote(champion(2, previous="digest-1"))
+    with capture_logs() as logs:
+        for _ in range(5):
+            assert bench.step() == {"action": 1}
+    problem = bench.releases.newest.refused["action"].as_dict()
+    assert problem == {
+        "task": "action",
+        "digest": "digest-2",
+        "error": "PackageTampered",
+        "what": "a file was changed",
+        "where": "model.onnx",
+        "next": "restore it",
+    }
+    assert [log["log_level"] for log in logs] == ["error"]
+    assert bench.packages.loads == [1, 2]
+
+
+def test_tries_again_with_growing_pauses_and_logs_once(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.bad["digest-2"] = PackageUnblessed("it was never blessed")
+    bench.wanted.promote(champion(2))
+    with capture_logs() as logs:
+        for _ in range(10_000):
+            bench.step(0.1)
+    tries = bench.packages.loads.count(2)
+    assert 1000 / LAST_RETRY <= tries <= 1000 / LAST_RETRY + 8
+    assert len(logs) == 1
+    bench.packages.bad.clear()
+    assert bench.step(LAST_RETRY) == {"action": 2}
+    assert not bench.releases.newest.refused
+
+
+def test_the_next_promotion_does_not_wait_for_the_pause(bench):
+    bench.packages.bad["digest-1"] = PackageTampered("a file was changed")
+    bench.wanted.promote(champion(1))
+    assert bench.step() == {}
+    bench.wanted.promote(champion(2))
+    assert bench.step(0.01) == {"action": 2}
+    assert bench.releases.newest.whole
+
+
+def test_back_to_the_one_that_serves_needs_no_load(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.bad["digest-2"] = PackageTampered("a file was changed")
+    bench.wanted.promote(champion(2))
+    bench.step()
+    bench.wanted.promote(champion(1))
+    assert bench.step() == {"action": 1}
+    assert bench.releases.newest.whole
+    assert bench.packages.loads == [1, 2]
+
+
+@pytest.mark.parametrize(("bad", "serves"), [({"digest-2"}, {"action": 1}), ({"digest-1", "digest-2"}, {})])
+def test_a_new_process_falls_back_to_the_champion_before(bench, bad, serves):
+    bench.packages.bad = {digest: PackageTampered("a file was changed") for digest in bad}
+    bench.wanted.promote(champion(1))
+    bench.wanted.promote(champion(2, previous="digest-1"))
+    assert bench.step() == serves
+    assert "action" in bench.releases.newest.refused
+
+
+def test_store_gone_goes_on_and_catches_up(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.wanted.problem = StoreUnavailable("the database does not answer", hint="start it")
+    with capture_logs() as logs:
+        for _ in range(50):
+            assert bench.step() == {"action": 1}
+    assert bench.reconciler.store_problem.as_dict()["error"] == "StoreUnavailable"
+    assert len(logs) == 1
+    bench.wanted.problem = None
+    bench.wanted.promote(champion(2))
+    assert bench.step() == {"action": 2}
+    assert bench.reconciler.store_problem is None
+
+
+def test_whatever_happens_the_thread_survives(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.bad["digest-2"] = RuntimeError("a bug")
+    bench.wanted.promote(champion(2))
+    with capture_logs() as logs:
+        assert bench.step() == {"action": 1}
+    assert "a bug" in bench.reconciler.store_problem.as_dict()["what"]
+    assert logs[0]["log_level"] == "error"
+    bench.packages.bad.clear()
+    assert bench.step() == {"action": 2}

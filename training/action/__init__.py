@@ -1,0 +1,1 @@
+"""The task `action`: which of the known actions do the people in a window perform."""

@@ -1,0 +1,127 @@
+"""What `params.yaml` says under `prepare`, `train` and `export` for the task `action`.
+
+Kept free of torch, so that reading parameters (`recognizer tasks`, the training identity) costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recognizer.errors import UsageError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Chosen = TypeVar("Chosen", bound=BaseModel)
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepareParams(_Params):
+    """Size of the window that the network sees.
+
+    `validation_share` and `contract` stand in the same section for those who come before the trainer: the cut into
+    sets at ingest and the data contract.
+    """
+
+    validation_share: Share = 0.2
+    contract: dict[str, Any] = Field(default_factory=dict)
+    frames: int = Field(default=100, ge=1, le=1000)
+    people: int = Field(default=4, ge=1, le=16)
+
+
+class NetworkParams(_Params):
+    """Shape of the ST-GCN; one entry of `channels` and `strides` per block (strides are over time)."""
+
+    channels: tuple[int, ...] = (32, 32, 64, 64, 128, 128)
+    strides: tuple[int, ...] = (2, 1, 2, 1, 2, 1)
+    kernel: int = Field(default=9, ge=1)
+    dropout: Share = 0.0
+    head_dropout: Share = 0.3
+
+    @model_validator(mode="after")
+    def _fits(self) -> NetworkParams:
+        if not self.channels or len(self.channels) != len(self.strides):
+            raise ValueError(
+                f"{len(self.channels)} channels and {len(self.strides)} strides: give one of each per block"
+            )
+        if min(*self.channels, *self.strides) < 1 or self.kernel % 2 == 0:
+            raise ValueError("channels and strides must be at least 1 and the kernel odd")
+        return self
+
+
+class AugmentParams(_Params):
+    """Random changes to training clips; 0 turns one off. Body units are torso lengths."""
+
+    crop: Share = Field(default=0.0, description="share of clips that are cut to a random stretch of time")
+    shortest: Share = Field(default=0.4, description="the shortest stretch, as a share of the clip")
+    flip: Share = Field(default=0.0, description="share of clips mirrored, left and right joints swapped")
+    rotation: float = Field(default=0.0, ge=0, le=180, description="turn in the picture, degrees either way")
+    scale: Share = Field(default=0.0, description="size, up to this share larger or smaller")
+    stretch: Share = Field(default=0.0, description="height against width, up to this share more or less")
+    shear: Share = Field(default=0.0, description="slant, up to this much along each axis")
+    shift: float = Field(default=0.0, ge=0, description="place, body units either way")
+    noise: float = Field(default=0.0, ge=0, description="standard deviation of each joint, body units")
+    hide: Share = Field(default=0.0, description="share of clips in which a random joint is hidden all the time")
+    blink: Share = Field(default=0.0, description="share of single joints hidden in single frames")
+
+
+class WarmStartParams(_Params):
+    """How training differs when it starts from the champion's weights; factors on the values of a fresh start."""
+
+    enabled: bool = True
+    learning_rate: Positive = 1.0
+    epochs: Positive = 1.0
+
+
+class TrainParams(_Params):
+    """How the network is fitted."""
+
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=1, ge=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=32, ge=2)
+    learning_rate: Positive = 3e-3
+    weight_decay: float = Field(default=0.05, ge=0)
+    label_smoothing: Share = 0.1
+    warm_up: Share = 0.2
+    average: Share = 0.98
+    patience: int = Field(default=10, ge=1)
+    network: NetworkParams = NetworkParams()
+    augment: AugmentParams = AugmentParams()
+    warm_start: WarmStartParams = WarmStartParams()
+
+    def warmed(self) -> TrainParams:
+        """The same training for a network that already knows something."""
+        return self.model_copy(
+            update={
+                "learning_rate": self.learning_rate * self.warm_start.learning_rate,
+                "epochs": max(1, round(self.epochs * self.warm_start.epochs)),
+            }
+        )
+
+
+class ExportParams(_Params):
+    """How the network becomes ONNX."""
+
+    opset: int = Field(default=20, ge=18)
+    largest_batch: int = Field(default=64, ge=2)
+
+
+def read_params(kind: type[Chosen], content: Mapping[str, Any], stage: str) -> Chosen:
+    """Check one section of `params.yaml`.
+
+    Raises:
+        UsageError: an unknown name or a value out of range; names the key.
+    """
+    try:
+        return kind.model_validate(dict(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([stage, "action", *map(str, first["loc"])])
+        raise UsageError(f"{key}: {first['msg']}", where="params.yaml", hint="correct this parameter") from error
