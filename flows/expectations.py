@@ -47,7 +47,7 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Measurement:
     """What one expectation came to.
 
     Attributes:
@@ -64,8 +64,8 @@ class Finding:
     trouble: str | None
 
 
-def validate(suites: Sequence[Suite], docs: Path) -> dict[tuple[str, str], Finding]:
-    """Run every suite and write Data Docs into the folder `docs`; findings by (suite, expectation)."""
+def validate(suites: Sequence[Suite], docs: Path) -> dict[tuple[str, str], Measurement]:
+    """Run every suite and write Data Docs into the folder `docs`; measurements by (suite, expectation)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -74,12 +74,12 @@ def validate(suites: Sequence[Suite], docs: Path) -> dict[tuple[str, str], Findi
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     context.add_data_docs_site(site_name="night", site_config=_site(docs))
     tables = context.data_sources.add_pandas("snapshot")
-    findings = {(suite.name, name): one for suite in suites for name, one in _run(context, tables, suite).items()}
+    measurements = {(suite.name, name): one for suite in suites for name, one in _run(context, tables, suite).items()}
     _list_pages(docs)
-    return findings
+    return measurements
 
 
-def _run(context: EphemeralDataContext, tables: Any, suite: Suite) -> dict[str, Finding]:
+def _run(context: EphemeralDataContext, tables: Any, suite: Suite) -> dict[str, Measurement]:
     import pandas as pd
     from great_expectations import Checkpoint, ExpectationSuite, ValidationDefinition, expectations
     from great_expectations.checkpoint import UpdateDataDocsAction
@@ -105,18 +105,18 @@ def _run(context: EphemeralDataContext, tables: Any, suite: Suite) -> dict[str, 
         batch_parameters={"dataframe": frame}, run_id=RunIdentifier(run_name="contract")
     )
     (validation,) = done.run_results.values()
-    return {result.expectation_config.meta["name"]: _finding(result, len(frame)) for result in validation.results}
+    return {result.expectation_config.meta["name"]: _measurement(result, len(frame)) for result in validation.results}
 
 
-def _finding(result: Any, rows: int) -> Finding:
+def _measurement(result: Any, rows: int) -> Measurement:
     if result.exception_info.get("raised_exception", True):
         # one exception, or one for each metric that failed
         info = result.exception_info
         message = info.get("exception_message") or next(iter(info.values()))["exception_message"]
-        return Finding(False, 0, (), None, str(message).strip().splitlines()[0])
+        return Measurement(False, 0, (), None, str(message).strip().splitlines()[0])
     answer = result.result
     observed = answer.get("observed_value")
-    return Finding(
+    return Measurement(
         met=bool(result.success),
         n=answer["element_count"] - answer.get("missing_count", 0) if "element_count" in answer else rows,
         offending=answer.get("unexpected_index_list") or (),

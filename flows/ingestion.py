@@ -7,9 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from flows.lineage import find_lineage, pin_inputs
+from flows.lineage import Lineage, find_lineage, pin_inputs
 from flows.snapshots import add_snapshot, incoming
-from recognizer.errors import NotFound
+from recognizer.errors import NotFound, TrustError
 from recognizer.ingest.meta import Meta, read_meta
 from recognizer.ingest.read import read_recorded
 from recognizer.ingest.recorded import Recorded
@@ -71,10 +71,10 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
     """
     task = request.task
     load_trainer(task)
-    known = snapshots.list(store, task, limit=1)
-    if request.if_empty and known:
-        card = SnapshotCard.model_validate(known[0].card)
-        return Ingested(task, known[0].id, card, new=False, kept=True)
+    known = snapshots.latest(store, task)
+    if request.if_empty and known is not None:
+        card = SnapshotCard.model_validate(known.card)
+        return Ingested(task, known.id, card, new=False, kept=True)
     share = load_params(settings.home.params, task)["prepare"]["validation_share"]
     recorded = _read(request)
     split = cut(recorded, validation_share=share, seed=request.seed)
@@ -83,9 +83,13 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
         # in a folder of its own: writing replaces a folder as a whole, and the one from `incoming` is held by a lock
         card = write_snapshot(split, folder / "snapshot", task=task, source=recorded.source)
         snapshot = add_snapshot(settings.home, task, folder / "snapshot")
-    new = not any(entry.id == snapshot for entry in snapshots.list(store, task))
+    new = snapshots.find(store, task, snapshot) is None
     snapshots.record(store, task=task, id=snapshot, card=card.model_dump(mode="json"))
-    lineage = find_lineage(settings.home, store, task, card.classes)
+    try:
+        lineage = find_lineage(settings.home, store, task, card.classes)
+    except (NotFound, TrustError) as error:  # the night makes the package anew; the data is no less good for it
+        log.warning("the champion's package cannot be read", task=task, problem=str(error))
+        lineage = Lineage()
     pin_inputs(settings.home, task, snapshot, lineage)
     log.info("ingested", task=task, snapshot=snapshot, new=new, source=card.source.name)
     return Ingested(task, snapshot, card, new=new, new_labels=not lineage.knows(card.classes))

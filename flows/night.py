@@ -1,4 +1,4 @@
-"""One night of one task: how it is opened, goes on after a kill, and ends. Prefect is put around it in `nightly`.
+"""One night of one task: what is asked for, what became of it, and the run that is taken through its steps.
 
 Everything is persisted before it is acted on; a night that was killed between any two lines goes on at the
 first step that has no mark.
@@ -8,38 +8,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
 import structlog
 
-from flows.lineage import Lineage, find_lineage, pin_inputs, weights_file
-from flows.pipeline import install_stages
-from flows.snapshots import restore_snapshot
 from flows.stages import StageInputs
 from recognizer.checks import Check
-from recognizer.errors import Conflict, LineageChanged, NightRunning, NotFound, RecognizerError, UsageError
-from recognizer.home import atomic_write, checkout
-from recognizer.identity import TrainingIdentity, code_digest
-from recognizer.keys import Keyring
-from recognizer.night import SUCCESSES, Earlier, Outcome, Start, Step, decide_start, night_of
+from recognizer.errors import RecognizerError, UsageError
+from recognizer.home import Home, atomic_write
+from recognizer.identity import TrainingIdentity
+from recognizer.night import SUCCESSES, Outcome, Step
 from recognizer.package import PackageStore
-from recognizer.params import StageParams, load_params
 from recognizer.settings import Settings
-from recognizer.snapshot import SnapshotCard, read_snapshot
-from recognizer.store import Store, leases, nights, open_store, snapshots
+from recognizer.snapshot import SnapshotCard
+from recognizer.store import Store, nights
 from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Keeper, Lease
 from recognizer.store.nights import Night
-from recognizer.store.transitions import JUDGED
-from recognizer.tasks import load_trainer
-
-EVERY = 1_000_000
-"""More nights than there will be."""
 
 log = structlog.get_logger("recognizer.night")
 
@@ -94,7 +83,7 @@ class NightResult:
         return cls(**{**plain, "outcome": Outcome(plain["outcome"]), "checks": checks})
 
     @classmethod
-    def stored(cls, store: Store, row: Night) -> Self:
+    def stored(cls, home: Home, store: Store, row: Night) -> Self:
         """The row of a night that has ended, as a result."""
         return cls(
             task=row.task,
@@ -106,8 +95,18 @@ class NightResult:
             snapshot=row.snapshot,
             metrics=row.metrics or {},
             checks=tuple(Check.from_dict(check) for check in stored_checks.of(store, evidence_key(row))),
-            report=row.report,
+            report=str(home.root / row.report) if row.report else None,
         )
+
+
+def note_failure(store: Store, row: Night, cause: Exception, lease: Lease) -> None:
+    """Note that a night broke; the next call goes on. Raises nothing: the cause is on its way already."""
+    reason = str(cause) if isinstance(cause, RecognizerError) else f"{type(cause).__name__}: {cause}"
+    try:
+        nights.end(store, row.key, Outcome.FAILED.value, reason, lease=lease)
+        log.info("night ended", task=row.task, night=row.night, outcome="failed", reason=reason)
+    except RecognizerError as error:  # the store is away, or somebody else goes on with this night
+        log.error("the end of the night could not be noted", reason=reason, error=str(error))
 
 
 def evidence_key(row: Night) -> str:
@@ -116,7 +115,7 @@ def evidence_key(row: Night) -> str:
 
 
 class NightRun:
-    """A night in the hands of this process: its row, its lease, its folder. Made by `open_night`."""
+    """A night in the hands of this process: its row, its lease, its folder. Made by `opening.open_night`."""
 
     def __init__(
         self,
@@ -144,7 +143,7 @@ class NightRun:
 
     @property
     def report_folder(self) -> Path:
-        """Where this night's report lies."""
+        """Where this night's report lies; the store keeps it as seen from the home, which may be moved."""
         return self.settings.home.reports / self.row.task / f"{self.row.night}-{self.identity.digest[:8]}"
 
     def once(self, step: Step, work: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any]:
@@ -173,14 +172,13 @@ class NightRun:
         """Write the night's last word and hand it out."""
         self.row = nights.end(self.store, self.row.key, outcome.value, reason, lease=self.lease, **facts)
         log.info("night ended", task=self.row.task, night=self.row.night, outcome=outcome.value, reason=reason)
-        return NightResult.stored(self.store, self.row)
+        return NightResult.stored(self.settings.home, self.store, self.row)
 
-    def fail(self, reason: str) -> None:
-        """Note that the night broke; the next call goes on. Raises nothing: the cause is on its way already."""
-        try:
-            self.end(Outcome.FAILED, reason)
-        except RecognizerError as error:  # the store is away, or somebody else goes on with this night
-            log.error("the end of the night could not be noted", reason=reason, error=str(error))
+    def forget(self, first: Step) -> None:
+        """Do this step and all later ones again: what they found out is not true any more."""
+        later = list(Step)[list(Step).index(first) :]
+        for step in reversed(later):  # a kill in between leaves no later mark without the earlier ones
+            self._mark(step).unlink(missing_ok=True)
 
     def _mark(self, step: Step) -> Path:
         # What is made of the training identity alone is done for good; what is judged or decided is so for this night:
@@ -188,160 +186,3 @@ class NightRun:
         made = step in (Step.PREPARE, Step.TRAIN, Step.EXPORT)
         folder = self.folder / "done" if made else self.folder / "done" / self.row.night
         return folder / f"{step.value}.json"
-
-
-def tasks_with_data(settings: Settings) -> tuple[str, ...]:
-    """The tasks that have a snapshot, sorted.
-
-    Raises:
-        NotFound: none has.
-    """
-    settings.home.prepare()
-    with open_store(settings.database_url) as store:
-        found = tuple(sorted({entry.task for entry in snapshots.list(store, limit=10_000)}))
-    if not found:
-        raise NotFound("no data was ingested for any task", hint=f"recognizer ingest TASK FILE; {try_out('action')}")
-    return found
-
-
-def expect_data(settings: Settings, task: str) -> None:
-    """Find out quickly what would stop any night of the task.
-
-    Raises:
-        NotFound: no such task, or it has no data.
-        StorageError: the home or the store cannot be used.
-    """
-    load_trainer(task)
-    settings.home.prepare()
-    with open_store(settings.database_url) as store:
-        _latest(store, task)
-
-
-def try_out(task: str) -> str:
-    """What somebody without data may do."""
-    return f"to try it out, recognizer ingest {task} --synthetic"
-
-
-@contextmanager
-def open_night(settings: Settings, request: NightRequest) -> Iterator[NightRun | NightResult]:
-    """Open the night for this process, or hand out its result when there is nothing to do.
-
-    Raises:
-        NotFound: no data was ingested, or no such task.
-        NightRunning: another process runs this task's night.
-        LineageChanged: the snapshot has other classes than the champion, and nobody agreed to that.
-    """
-    expect_data(settings, request.task)
-    with open_store(settings.database_url) as store:
-        snapshot = _latest(store, request.task)
-        with _keep_lease(store, request.task, settings.lease_seconds) as keeper:
-            yield _begin(settings, store, keeper, request, snapshot)
-
-
-def _latest(store: Store, task: str) -> str:
-    found = snapshots.latest(store, task)
-    if found is None:
-        raise NotFound(
-            f"no data was ingested for task {task!r}", hint=f"recognizer ingest {task} FILE; {try_out(task)}"
-        )
-    return found.id
-
-
-def _keep_lease(store: Store, task: str, seconds: float) -> Keeper:
-    try:
-        return leases.keep(store, f"night/{task}", seconds)
-    except Conflict as error:
-        raise NightRunning(
-            f"a night of task {task} is running: {error.what}",
-            hint=f"wait until it has ended; `recognizer nightly {task}` then hands out its result",
-        ) from error
-
-
-def _begin(
-    settings: Settings, store: Store, keeper: Keeper, request: NightRequest, snapshot: str
-) -> NightRun | NightResult:
-    home, task = settings.home, request.task
-    folder = restore_snapshot(home, task, snapshot)
-    card = read_snapshot(folder)
-    lineage = find_lineage(home, store, task, card.classes)
-    if lineage.champion is not None:  # a candidate must not be held against a package that somebody changed
-        PackageStore(home.packages).verify(lineage.champion, Keyring.open(home.keys))
-    params = _resolved(settings, request)
-    identity = TrainingIdentity(
-        task=task,
-        snapshot=snapshot,
-        code=code_digest(checkout(), home.params),
-        params=params.stages,
-        parent=lineage.parent if params["train"].get("warm_start", {}).get("enabled", True) else None,
-    )
-    night = request.night or night_of(datetime.now(UTC), settings.zone, settings.night_start)
-    same_night = nights.get(store, task, night, identity.inputs)
-    judged = next((row for row in nights.list(store, task, limit=EVERY) if row.outcome in JUDGED), None)
-    same_inputs = judged if judged and judged.inputs == identity.inputs else None
-    start = decide_start(_earlier(same_night), _earlier(same_inputs))
-    if start is Start.RETURN and same_night is not None:
-        return NightResult.stored(store, same_night)
-
-    row = nights.begin(
-        store,
-        task=task,
-        night=night,
-        inputs=identity.inputs,
-        identity=identity.digest,
-        snapshot=snapshot,
-        parent=identity.parent,
-        champion_version=lineage.version,
-        champion_digest=lineage.champion,
-        seed=params["train"]["seed"],
-        lease=keeper.lease,
-    )
-    if start is Start.UNCHANGED and same_inputs is not None:
-        return _unchanged(store, keeper.lease, row, same_inputs, lineage)
-    # a night that goes on starts from what its first attempt started from
-    identity = replace(identity, parent=row.parent)
-    pin_inputs(home, task, snapshot, Lineage(champion=row.champion_digest, parent=row.parent))
-    install_stages(home)
-    inputs = StageInputs(
-        params=params,
-        snapshot=folder,
-        parent=weights_file(home, row.parent) if row.parent else None,
-        champion=PackageStore(home.packages).path(row.champion_digest) if row.champion_digest else None,
-    )
-    run = NightRun(settings, store, keeper, row, card, inputs, identity)
-    if not lineage.knows(card.classes) and not request.accept_new_labels:
-        refusal = _other_labels(task, card.classes, lineage)
-        run.end(Outcome.FAILED, str(refusal))
-        raise refusal
-    return run
-
-
-def _unchanged(store: Store, lease: Lease, row: Night, judged: Night, lineage: Lineage) -> NightResult:
-    reason = (
-        f"data, code and parameters are those of night {judged.night}, which ended as {judged.outcome}"
-        + (f" with version {judged.version}" if judged.version else "")
-        + f"; champion is version {lineage.version}"
-    )
-    served = {"version": lineage.version, "digest": lineage.champion} if lineage.champion else {}
-    facts = {**served, "metrics": judged.metrics, "report": judged.report}
-    ended = nights.end(store, row.key, Outcome.UNCHANGED.value, reason, lease=lease, **facts)
-    log.info("night ended", task=row.task, night=row.night, outcome="unchanged", reason=reason)
-    return NightResult.stored(store, ended)
-
-
-def _resolved(settings: Settings, request: NightRequest) -> StageParams:
-    params = load_params(settings.home.params, request.task)
-    if request.seed is not None:
-        params = params.with_train(seed=request.seed)
-    return params.with_train(**load_trainer(request.task).resolve(params["train"]))
-
-
-def _earlier(row: Night | None) -> Earlier | None:
-    return None if row is None else Earlier(row.night, row.outcome, row.version)
-
-
-def _other_labels(task: str, classes: tuple[str, ...], lineage: Lineage) -> LineageChanged:
-    return LineageChanged(
-        f"the snapshot's classes are {list(classes)}, those of champion version {lineage.version} "
-        f"are {list(lineage.classes or ())}",
-        hint=f"recognizer nightly {task} --accept-new-labels, if callers may get answers from another class list",
-    )

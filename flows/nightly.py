@@ -13,8 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import steps
 from flows.environment import prepare_environment
-from flows.night import NightRequest, NightResult, NightRun, open_night
-from recognizer.errors import RecognizerError, StorageError
+from flows.night import NightRequest, NightResult, NightRun, note_failure
+from flows.opening import open_night
+from recognizer.errors import StorageError
 from recognizer.night import Step
 from recognizer.settings import Settings, load_settings
 
@@ -72,11 +73,8 @@ def go_through(run: NightRun, works: Any = None) -> NightResult:
             result = works[step](run)
             if isinstance(result, NightResult):
                 return result
-    except RecognizerError as error:
-        run.fail(str(error))
-        raise
     except Exception as error:
-        run.fail(f"{type(error).__name__}: {error}")
+        note_failure(run.store, run.row, error, run.lease)
         raise
     raise AssertionError("the last step ends the night")
 

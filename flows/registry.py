@@ -83,7 +83,7 @@ class Registry:
 
         Args:
             package: folder that holds `model.onnx`.
-            tags: put on run and version beside those that lead back to data, code and night.
+            tags: put on run and version beside those that lead back to data, code and night; given again, they change.
             metrics: values that are no number are left out.
             artifacts: report folder to keep with the run.
         """
@@ -100,6 +100,10 @@ class Registry:
             known = client.search_model_versions(f"name = '{task}' and tag.`{DIGEST}` = '{digest}'")
             if known:
                 first = min(known, key=lambda entry: int(entry.version))
+                for name, value in tags.items():  # it may have been judged again
+                    if first.tags.get(name) != value:
+                        client.set_model_version_tag(task, first.version, name, value)
+                        client.set_tag(first.run_id, name, value)
                 return RegisteredVersion(int(first.version), first.run_id, digest, tuple(first.aliases))
             run = self._run(client, task, digest, all_tags)
             run_id = run.info.run_id

@@ -44,7 +44,7 @@ def list_models(settings: Settings, store: Store, task: str | None) -> list[dict
     """Every version with aliases and verdict, the newest first."""
     mirror_aliases(settings, store)
     champions = read_served(store).champions
-    names = {row.id: row.night for row in nights.list(store, task, limit=10_000)}
+    names = {row.id: row.night for row in nights.list(store, task)}
     listing = []
     for version in versions.list(store, task):
         champion = champions.get(version.task)
@@ -83,11 +83,11 @@ def list_checks(store: Store, task: str, name: str | None) -> CheckListing:
     if name is not None:
         version = resolve_version(store, task, name)
         checks, night = stored_checks.of(store, version.digest), None
-        for row in nights.list(store, task, limit=10_000):
+        for row in nights.list(store, task):
             if row.id == version.night_id:
                 night = row.night
         return _listing(task, night, version.version, version.digest, checks)
-    for row in nights.list(store, task, limit=10_000):
+    for row in nights.list(store, task):
         if checks := stored_checks.of(store, evidence_key(row)):
             return _listing(task, row.night, row.version, row.digest, checks)
     raise NotFound(f"no night of task {task!r} has judged anything yet", hint=f"recognizer nightly {task}")

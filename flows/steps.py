@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from flows import stages
 from flows.aliases import mirror_aliases
 from flows.lineage import weights_file
 from flows.night import NightResult, NightRun, evidence_key
+from flows.packaging import Recipe, make_package
 from flows.progress import progress_bar
 from flows.registry import Registry
-from recognizer.blessing import bless
-from recognizer.checks import Check
+from flows.reporting import read_training, report_night
+from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
-from recognizer.gates import GateConfig, Verdict, judge, worst
+from recognizer.gates import GateConfig, judge
 from recognizer.home import atomic_write
-from recognizer.keys import Signer
 from recognizer.night import Outcome, Step, judge_night
 from recognizer.package import PackageCard
-from recognizer.report import ReportFacts, TrainingFacts, write_report
+from recognizer.report import Finding
 from recognizer.snapshot import SnapshotCard, read_set
 from recognizer.store import checks as stored_checks
 from recognizer.store import nights, served, snapshots, versions
 from recognizer.tables import frame_table, sequence_table
-
-BLESSED_BY = "nightly"
-NEXT_STEPS = {
-    Outcome.PROMOTED: "Every worker of `recognizer serve` follows by itself; `recognizer models` lists what serves.",
-    Outcome.REJECTED: "What served goes on serving. Mend what the checks name, then run `recognizer nightly` again.",
-}
 
 
 def check_data(run: NightRun) -> NightResult | None:
@@ -41,21 +34,25 @@ def check_data(run: NightRun) -> NightResult | None:
         from flows.contract import check_contract
 
         sets = {name: read_set(run.inputs.snapshot, name) for name in ("train", "validation", "test")}
-        checks = check_contract(
+        contract = check_contract(
             sequence_table(sets),
             frame_table(sets),
             limits=run.inputs.params["prepare"]["contract"],
             previous_count=_previous_count(run),
             docs_folder=run.report_folder / "data_docs",
         )
-        return {"checks": [check.as_dict() for check in checks]}
+        return {
+            "checks": [check.as_dict() for check in contract.checks],
+            "findings": [finding.as_dict() for finding in contract.findings],
+        }
 
-    checks = _checks(run.once(Step.CONTRACT, work))
+    notes = run.once(Step.CONTRACT, work)
+    checks = _checks(notes)
     if worst(check.verdict for check in checks) is Verdict.PASSED:
         return None
     outcome, reason = judge_night(checks)
     _record(run, checks)
-    report = _report(run, outcome, reason, checks)
+    report = report_night(run, outcome, reason, checks, [Finding(**finding) for finding in notes["findings"]])
     return run.end(outcome, reason, report=report)
 
 
@@ -89,7 +86,7 @@ def evaluate_model(run: NightRun) -> None:
             measured=contract,
             champion_classes=measured.champion_classes,
         )
-        return {"checks": [check.as_dict() for check in checks]}
+        return {"checks": [check.as_dict() for check in checks], "champion": run.row.champion_digest}
 
     run.once(Step.EVALUATE, work)
 
@@ -98,25 +95,13 @@ def package_model(run: NightRun) -> None:
     """Build and sign the package; bless it when every gate passed."""
 
     def work() -> Mapping[str, Any]:
-        home = run.settings.home
-        signer = Signer.open(home.keys)
-        weights = _keep_weights(run)
-        digest = run.packages.build(run.folder / "exported" / "model.onnx", _card(run, weights), signer)
-        checks = _night_checks(run)
-        outcome, _ = judge_night(checks)
-        if outcome is Outcome.PROMOTED:
-            bless(
-                run.packages.path(digest),
-                digest=digest,
-                test_digest=run.card.test_digest,
-                gates=_configuration(_gates(run)),
-                checks=[check.as_dict() for check in checks],
-                who=BLESSED_BY,
-                night=run.row.night,
-                signer=signer,
-                now=datetime.now(UTC),
-            )
-        return {"digest": digest}
+        recipe = Recipe(
+            model=run.folder / "exported" / "model.onnx",
+            card=_card(run, _keep_weights(run)),
+            gates=_configuration(_gates(run)),
+            night=run.row.night,
+        )
+        return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)))
 
     digest = run.once(Step.PACKAGE, work)["digest"]
     if run.row.digest is None:
@@ -171,20 +156,19 @@ def register_version(run: NightRun) -> None:
 def write_night_report(run: NightRun) -> None:
     """The report a person reads, also as an artifact of the MLflow run. Written before anything is promoted."""
 
-    def work() -> Mapping[str, Any]:
+    def work() -> None:
         checks = _night_checks(run)
         outcome, reason = judge_night(checks)
-        report = _report(run, outcome, reason, checks)
+        report = report_night(run, outcome, reason, checks)
+        run.row = nights.advance(run.store, run.row.key, Step.REPORT.value, lease=run.lease, report=report)
         if run.row.mlflow_run is not None:
             Registry(run.settings).log_report(run.row.mlflow_run, run.report_folder)
-        return {"report": report}
 
     run.once(Step.REPORT, work)
 
 
 def promote_version(run: NightRun) -> NightResult:
     """Make a blessed version the champion and end the night."""
-    report = (run.notes(Step.REPORT) or {}).get("report")
     outcome, reason = judge_night(_night_checks(run))
     if outcome is Outcome.PROMOTED:
         version, digest = int((run.notes(Step.REGISTER) or {})["version"]), _digest(run)
@@ -202,7 +186,7 @@ def promote_version(run: NightRun) -> NightResult:
 
         run.once(Step.PROMOTE, work)
         mirror_aliases(run.settings, run.store)
-    return run.end(outcome, reason, report=report)
+    return run.end(outcome, reason)
 
 
 WORK: Mapping[Step, Callable[[NightRun], NightResult | None]] = {
@@ -248,7 +232,7 @@ def _digest(run: NightRun) -> str:
 
 def _previous_count(run: NightRun) -> int | None:
     """How many sequences the snapshot before this one had; None for the first of its class list."""
-    for entry in snapshots.list(run.store, run.row.task):
+    for entry in snapshots.list(run.store, run.row.task):  # the newest first
         card = SnapshotCard.model_validate(entry.card)
         if entry.id != run.row.snapshot and card.classes == run.card.classes:
             return sum(part.sequences for part in card.sets.values())
@@ -267,7 +251,7 @@ def _keep_weights(run: NightRun) -> str:
 
 def _card(run: NightRun, weights: str) -> PackageCard:
     model = json.loads((run.folder / "exported" / "model.json").read_text())
-    training = _training(run)
+    training = read_training(run)
     measured = stages.read_measured(run.folder / "evaluated")
     return PackageCard(
         task=run.row.task,
@@ -287,39 +271,3 @@ def _card(run: NightRun, weights: str) -> PackageCard:
         threads=training.get("threads"),
         metrics=measured.candidate.metrics,
     )
-
-
-def _training(run: NightRun) -> dict[str, Any]:
-    path = run.folder / "trained" / "training.json"
-    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return content
-
-
-def _report(run: NightRun, outcome: Outcome, reason: str, checks: tuple[Check, ...]) -> str:
-    """Write the report of the night as far as it came; returns where it lies."""
-    evaluated = run.folder / "evaluated"
-    measured = stages.read_measured(evaluated) if (evaluated / "measured.json").is_file() else None
-    training = _training(run)
-    seconds = {step.value: notes["seconds"] for step in Step if (notes := run.notes(step)) is not None}
-    facts = ReportFacts(
-        task=run.row.task,
-        night=run.row.night,
-        outcome=outcome.value,
-        reason=reason,
-        next_step=NEXT_STEPS.get(outcome),
-        version=run.row.version,
-        digest=run.row.digest,
-        snapshot=run.row.snapshot,
-        identity=run.identity.digest,
-        code=run.identity.code,
-        parent=run.row.parent,
-        seed=run.row.seed,
-        training=TrainingFacts.from_dict(training, seconds=seconds.get(Step.TRAIN.value)) if training else None,
-        steps=seconds,
-        checks=checks,
-        candidate=measured.candidate if measured else None,
-        champion=measured.champion if measured else None,
-        champion_version=run.row.champion_version,
-        card=run.card,
-    )
-    return str(write_report(run.report_folder, facts))

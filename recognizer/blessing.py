@@ -16,7 +16,7 @@ from typing import Any
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import canonical_json, sha256_bytes, sha256_file
 from recognizer.errors import FormatError, PackageTampered, PackageUnblessed
-from recognizer.home import atomic_write, write_once
+from recognizer.home import atomic_write, write_once, writing
 from recognizer.keys import Keyring, Signature, Signer
 from recognizer.package import BLESSING, CARD, MANIFEST
 
@@ -107,6 +107,12 @@ def bless(
         # damaged, forged, or by a key that is not used any more: the proof is at hand, so it is replaced
         atomic_write(path, content)
         return signed
+
+
+def withdraw_blessing(folder: Path) -> None:
+    """Take the blessing away, if there is one: a later judgement said no."""
+    with writing(folder):
+        (folder / BLESSING).unlink(missing_ok=True)
 
 
 def refusal(gates: Sequence[str], verdicts: Sequence[Check]) -> str | None:

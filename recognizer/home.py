@@ -98,9 +98,13 @@ class Home:
         """Outputs of the DVC stages `prepare`, `train`, `export`, `evaluate` of one task."""
         return self.data / "processed" / task
 
+    def runs(self, task: str) -> Path:
+        """Working folders of the task's trainings."""
+        return self.root / "runs" / task
+
     def run(self, task: str, identity: str) -> Path:
         """Working folder of the night that has this training identity; resumed after a kill."""
-        return self.root / "runs" / task / identity[:16]
+        return self.runs(task) / identity[:16]
 
     def prepare(self) -> None:
         """Make the home and find out now, not at 2 a.m., whether it can be written.

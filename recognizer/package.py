@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,9 @@ class PackageStore:
             try:
                 shutil.copyfile(model, temporary / MODEL)
                 (temporary / CARD).write_bytes(_pretty(card.model_dump(mode="json")))
-                manifest = _manifest(temporary)
+                manifest = _manifest(
+                    {name: (sha256_file(temporary / name), (temporary / name).stat().st_size) for name in CONTENT}
+                )
                 (temporary / MANIFEST).write_bytes(manifest)
                 digest = sha256_bytes(manifest)
                 (temporary / SIGNATURE).write_bytes(_signature(digest, signer))
@@ -87,6 +89,22 @@ class PackageStore:
             # by a key that is not used any more
             atomic_write(self.root / digest / SIGNATURE, _signature(digest, signer))
         return digest
+
+    @staticmethod
+    def digest(model: Path, card: PackageCard) -> str:
+        """The digest that the package of these two has; nothing is made."""
+        content = _pretty(card.model_dump(mode="json"))
+        listed = {MODEL: (sha256_file(model), model.stat().st_size), CARD: (sha256_bytes(content), len(content))}
+        return sha256_bytes(_manifest(listed))
+
+    def remove(self, digest: str) -> None:
+        """Take a package away, whatever is left of it; the store may not name it as long as it is gone."""
+        folder = self.path(digest)
+        with writing(folder):
+            if folder.is_symlink():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
 
     def path(self, digest: str) -> Path:
         """The folder of a package; nothing is checked but that it exists.
@@ -102,7 +120,7 @@ class PackageStore:
             raise NotFound(
                 f"no package {digest[:12]}",
                 where=str(folder),
-                hint="put the folder back, or run the night again to make it",
+                hint="run the night again, which makes the champion's package anew, or put back a backup",
             )
         return folder
 
@@ -183,8 +201,9 @@ _SIGN_AGAIN = "run the night again, which signs it"
 _CHANGED = "its content is not what the manifest says"
 
 
-def _manifest(folder: Path) -> bytes:
-    files = {name: {"sha256": sha256_file(folder / name), "size": (folder / name).stat().st_size} for name in CONTENT}
+def _manifest(listed: Mapping[str, tuple[str, int]]) -> bytes:
+    """The manifest of files: name → SHA-256 and size."""
+    files = {name: {"sha256": sha256, "size": size} for name, (sha256, size) in listed.items()}
     return _pretty({"format": MANIFEST_FORMAT, "files": files})
 
 
@@ -259,5 +278,5 @@ def _flush(path: Path) -> None:
 
 def _tampered(path: Path, what: str) -> PackageTampered:
     return PackageTampered(
-        what, where=str(path), hint="remove the package's folder and run the night again, or put back a backup"
+        what, where=str(path), hint="run the night again, which makes the champion's package anew, or put back a backup"
     )

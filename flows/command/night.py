@@ -20,12 +20,11 @@ def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, a
     Running it again does nothing twice; a night that was killed goes on where it stopped.
     """
     from flows.command.session import begin
-    from flows.night import NightRequest, NightResult, expect_data, tasks_with_data
+    from flows.night import NightRequest, NightResult
+    from flows.opening import find_tasks
 
     settings = begin()
-    named = tasks or tasks_with_data(settings)
-    for task in named:
-        expect_data(settings, task)
+    named = find_tasks(settings, tasks)
     # Only now: Prefect reads its environment when it is imported, and costs seconds.
     from flows.command.terminal import show_night
     from flows.nightly import run_nightly

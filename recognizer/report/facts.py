@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from recognizer.checks import Check, Verdict, worst
@@ -26,6 +26,9 @@ class Finding:
     reason: str
     rows: tuple[Mapping[str, Any], ...] = ()
     total: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     @property
     def columns(self) -> tuple[str, ...]:

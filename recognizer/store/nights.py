@@ -42,11 +42,11 @@ class Night:
     Attributes:
         identity: digest of the training identity.
         parent: digest of the weights it started from.
-        champion_version, champion_digest: who served when it began.
+        champion_version, champion_digest: who served when it was begun last.
         step: the step it is in, or ended in; None before the first.
         outcome: None while it has not ended.
         version, digest: what it made, as far as it came.
-        report: path of the report.
+        report: path of the report, from the home.
         attempts: how often it was begun.
     """
 
@@ -107,7 +107,8 @@ def begin(
 ) -> Night:
     """Begin a night, or begin it again: a further attempt when it is open or failed.
 
-    A night that has had its last word is returned as it is. What a night started from is fixed by its first attempt.
+    A night that has had its last word is returned as it is. What it trains from is fixed by its first attempt; what it
+    is compared with is the champion of now.
 
     Raises:
         Conflict: the lease is lost.
@@ -138,7 +139,8 @@ def begin(
             return found
         require_outcome(found.outcome, None, str(key))
         again = {"attempts": found.attempts + 1, "step": None, "outcome": None, "reason": None, "ended_at": None}
-        return _change(connection, found, again)
+        present = {"champion_version": champion_version, "champion_digest": champion_digest}
+        return _change(connection, found, again | present)
 
 
 def advance(store: Store, key: NightKey, step: str, *, lease: Lease | None = None, **facts: Unpack[Facts]) -> Night:
@@ -187,13 +189,13 @@ def latest(store: Store, task: str) -> Night | None:
     return _newest(store, nights.c.task == task)
 
 
-def last_judged(store: Store, task: str, inputs: str) -> Night | None:
-    """The newest night of these inputs that judged a model."""
+def last_judged(store: Store, task: str) -> Night | None:
+    """The newest night that judged a model."""
     judged = nights.c.outcome.in_([outcome.value for outcome in JUDGED])
-    return _newest(store, (nights.c.task == task) & (nights.c.inputs == inputs) & judged)
+    return _newest(store, (nights.c.task == task) & judged)
 
 
-def list(store: Store, task: str | None = None, *, limit: int = 100) -> builtins.list[Night]:
+def list(store: Store, task: str | None = None, *, limit: int | None = None) -> builtins.list[Night]:
     """Nights, the newest first; of all tasks when none is named."""
     query = select(nights).order_by(nights.c.id.desc()).limit(limit)
     if task is not None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
-from recognizer.errors import NotFound
 from recognizer.store.clock import database_now
 from recognizer.store.database import Store
 from recognizer.store.schema import snapshots
@@ -50,20 +49,22 @@ def latest(store: Store, task: str) -> Snapshot | None:
     return next(iter(list(store, task, limit=1)), None)
 
 
-def get(store: Store, task: str, id: str) -> Snapshot:
-    """One snapshot.
-
-    Raises:
-        NotFound: there is no such snapshot.
-    """
+def find(store: Store, task: str, id: str) -> Snapshot | None:
+    """One snapshot; None when it was never recorded."""
     with store.read() as connection:
         row = connection.execute(select(snapshots).where(snapshots.c.task == task, snapshots.c.id == id)).one_or_none()
-    if row is None:
-        raise NotFound(f"no snapshot {id} of task {task!r}", hint=f"recognizer ingest {task} FILE makes one")
-    return _snapshot(row)
+    return None if row is None else _snapshot(row)
 
 
-def list(store: Store, task: str | None = None, *, limit: int = 100) -> builtins.list[Snapshot]:
+def tasks(store: Store) -> builtins.list[str]:
+    """The tasks that have a snapshot, sorted."""
+    with store.read() as connection:
+        return builtins.list(
+            connection.execute(select(snapshots.c.task).distinct().order_by(snapshots.c.task)).scalars()
+        )
+
+
+def list(store: Store, task: str | None = None, *, limit: int | None = None) -> builtins.list[Snapshot]:
     """Snapshots, the newest first; of all tasks when none is named."""
     query = select(snapshots).order_by(snapshots.c.recorded_at.desc(), snapshots.c.number.desc()).limit(limit)
     if task is not None:

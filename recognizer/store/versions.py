@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, insert, select
+from sqlalchemy import ColumnElement, Row, insert, select, update
 
 from recognizer.errors import Conflict, NotFound
 from recognizer.store.clock import database_now
@@ -23,7 +23,7 @@ class Version:
     Attributes:
         digest: of its package; a digest has one version.
         night_id: the row of the night that made it, if one did.
-        verdict: the worst verdict of its checks.
+        verdict: the worst verdict of its checks, when it was judged last.
         run_id: MLflow's run.
         registered_at: seconds since 1970.
     """
@@ -57,7 +57,7 @@ def record(
     night_id: int | None = None,
     lease: Lease | None = None,
 ) -> Version:
-    """Note a version; noting the same digest again returns what was noted first.
+    """Note a version; noting the same digest again changes its verdict alone: it was judged again.
 
     Raises:
         Conflict: the number belongs to another digest, the digest to another number, or the lease is lost.
@@ -76,7 +76,8 @@ def record(
                     f"cannot register {digest[:12]} as {task} {version}: {there}",
                     hint="`recognizer models` shows what is registered; run the night again",
                 )
-            return _version(known[0])
+            connection.execute(update(versions).where(versions.c.digest == digest).values(verdict=verdict))
+            return _version(connection.execute(select(versions).where(versions.c.digest == digest)).one())
         connection.execute(
             insert(versions).values(
                 task=task,
@@ -111,7 +112,7 @@ def by_digest(store: Store, digest: str) -> Version | None:
     return _find(store, versions.c.digest == digest)
 
 
-def list(store: Store, task: str | None = None, *, limit: int = 1000) -> builtins.list[Version]:
+def list(store: Store, task: str | None = None, *, limit: int | None = None) -> builtins.list[Version]:
     """Versions by task, the newest of each first."""
     query = select(versions).order_by(versions.c.task, versions.c.version.desc()).limit(limit)
     if task is not None:

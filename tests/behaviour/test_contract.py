@@ -1,5 +1,6 @@
 """The data contract with the real Great Expectations: what passes, what does not, and how it is told."""
 
+import json
 import os
 import subprocess
 import sys
@@ -50,7 +51,9 @@ def judge(tables, tmp_path):
         sequences, frames = ({name: column.copy() for name, column in table.items()} for table in tables)
         if change:
             change(sequences, frames)
-        checks = check_contract(sequences, frames, limits=limits, previous_count=previous_count, docs_folder=docs)
+        checks = check_contract(
+            sequences, frames, limits=limits, previous_count=previous_count, docs_folder=docs
+        ).checks
         assert len({check.name for check in checks}) == len(checks)
         assert {check.gate for check in checks} == {"contract"}
         return {check.name: check for check in checks}
@@ -93,12 +96,16 @@ def damage(sequences, frames):
 
 
 @pytest.fixture(scope="module")
-def damaged(tables, tmp_path_factory):
+def broken(tables, tmp_path_factory):
     sequences, frames = ({name: column.copy() for name, column in table.items()} for table in tables)
     damage(sequences, frames)
     docs = tmp_path_factory.mktemp("damaged") / "docs"
-    checks = check_contract(sequences, frames, limits=LIMITS, previous_count=None, docs_folder=docs)
-    return {check.name: check for check in checks}
+    return check_contract(sequences, frames, limits=LIMITS, previous_count=None, docs_folder=docs)
+
+
+@pytest.fixture(scope="module")
+def damaged(broken):
+    return {check.name: check for check in broken.checks}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +131,22 @@ def damaged(tables, tmp_path_factory):
 def test_says_what_is_broken_and_where(damaged, tables, name, told):
     assert damaged[name].verdict is Verdict.FAILED
     assert told.format(**tables[0]) in damaged[name].reason
+
+
+def test_what_was_found_shows_the_rows(broken, tables):
+    found = {finding.expectation: finding for finding in broken.findings}
+    assert len(found) == len(failed({check.name: check for check in broken.checks}))
+    frames = found["Sequences have 5 to 10,000 frames."]
+    assert frames.total == 2
+    assert [(row["name"], row["frames"]) for row in frames.rows] == [
+        (tables[0]["name"][3], 2),
+        (tables[0]["name"][5], 4),
+    ]
+    visibility = found["Sequences show at least 10% of their joints."]
+    assert (visibility.total, len(visibility.rows)) == (20, 20)
+    (dancing,) = found["Every class has at least 8 cases in train."].rows
+    assert (dancing["class_name"], dancing["train"]) == ("dancing", 0)
+    assert json.loads(json.dumps(frames.as_dict()))["reason"] == frames.reason
 
 
 def test_a_check_keeps_the_numbers_it_stands_on(damaged):

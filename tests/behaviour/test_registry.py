@@ -192,6 +192,12 @@ def test_the_same_digest_is_the_same_version(registry, packages):
     assert register(registry, packages[1]).version == 2
     again = register(registry, packages[0], night="2026-11-21")
     assert (again.version, again.run_id) == (1, first.run_id)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(registry.uri, registry.uri)
+    register(registry, packages[0], tags={"recognizer.verdict": "FAILED"})  # it was judged again
+    assert client.get_model_version("action", "1").tags["recognizer.verdict"] == "FAILED"
+    assert client.get_run(first.run_id).data.tags["recognizer.verdict"] == "FAILED"
     listed = registry.versions("action")
     assert [(entry.version, entry.digest) for entry in listed] == [(2, packages[1][2]), (1, packages[0][2])]
     assert registry.versions("pose") == []

@@ -13,8 +13,9 @@ from recognizer.store.served import read_served
 NIGHT = """
 import sys
 from flows import steps
-from flows.night import NightRequest, NightResult, open_night
+from flows.night import NightRequest, NightResult
 from flows.nightly import go_through
+from flows.opening import open_night
 from recognizer.settings import load_settings
 with open_night(load_settings(), NightRequest("action", night=sys.argv[1])) as night:
     night if isinstance(night, NightResult) else go_through(night, steps.WORK)
@@ -59,7 +60,7 @@ def test_killed_in_every_step_it_ends_as_one_night(place):
     with place.store() as store:
         row = nights.latest(store, "action")
         assert (row.outcome, row.version) == (Outcome.PROMOTED, 1)
-        assert row.attempts == len(Step) + 1
+        assert row.attempts in (len(Step), len(Step) + 1)  # the last kill may have come after the promotion
         assert [version.version for version in versions.list(store, "action")] == [1]
         assert read_served(store).generation == 1
         assert len(nights.list(store, "action")) == 1

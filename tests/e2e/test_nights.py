@@ -1,14 +1,18 @@
 """Nights in a row, as plain functions without Prefect around them: what each decides and what it leaves behind."""
 
 import json
+import shutil
 
 import pytest
 
 from flows import steps
 from flows.ingestion import IngestRequest, ingest_recordings
-from flows.night import NightRequest, NightResult, open_night
+from flows.night import NightRequest, NightResult
 from flows.nightly import go_through
-from recognizer.errors import LineageChanged, NotFound, TrainingError
+from flows.opening import open_night
+from recognizer.blessing import verify_blessing
+from recognizer.errors import LineageChanged, NotFound, StorageError, TrainingError
+from recognizer.keys import Keyring
 from recognizer.night import Outcome, Step
 from recognizer.package import PackageStore
 from recognizer.sequences import write_npz
@@ -20,6 +24,15 @@ from recognizer.synthetic import generate
 def run(place, **request) -> NightResult:
     with open_night(place.settings, NightRequest("action", **request)) as night:
         return night if isinstance(night, NightResult) else go_through(night, steps.WORK)
+
+
+def raising(error: BaseException):
+    """A function that raises it, whatever it is given."""
+
+    def work(*_, **__):
+        raise error
+
+    return work
 
 
 def serves(place):
@@ -96,13 +109,8 @@ def test_a_broken_contract_ends_the_night_before_training(place):
     assert "contract" in next(report).read_text()
 
 
-def test_a_step_that_breaks_is_told_and_gone_on_with(place, monkeypatch):
-    broken = dict(steps.WORK)
-
-    def breaks(_):
-        raise TrainingError("the loss is not a number", hint="lower the learning rate")
-
-    broken[Step.TRAIN] = breaks
+def test_a_step_that_breaks_is_told_and_gone_on_with(place):
+    broken = {**steps.WORK, Step.TRAIN: raising(TrainingError("the loss is not a number", hint="lower it"))}
     with (
         open_night(place.settings, NightRequest("action")) as night,
         pytest.raises(TrainingError),
@@ -111,11 +119,85 @@ def test_a_step_that_breaks_is_told_and_gone_on_with(place, monkeypatch):
     with place.store() as store:
         row = nights.latest(store, "action")
     assert row.outcome is Outcome.FAILED
-    assert "lower the learning rate" in row.reason
+    assert "the loss is not a number" in row.reason
     result = run(place)
     assert (result.outcome, result.version) == (Outcome.PROMOTED, 1)
     with place.store() as store:
         assert nights.latest(store, "action").attempts == 2
+
+
+def test_a_night_that_goes_on_is_judged_against_the_champion_of_then(place):
+    broken = {**steps.WORK, Step.REPORT: raising(StorageError("the disk is full", hint="free some space"))}
+    with open_night(place.settings, NightRequest("action", night="2026-11-16")) as night, pytest.raises(StorageError):
+        go_through(night, broken)
+    other = run(place, night="2026-11-16", seed=1)
+    assert (other.outcome, other.version) == (Outcome.PROMOTED, 2)
+    result = run(place, night="2026-11-16")
+    assert (result.outcome, result.version) == (Outcome.PROMOTED, 1)
+    (relative,) = [check for check in result.checks if check.gate == "relative"]
+    assert relative.baseline == other.metrics["accuracy"]
+    assert place.trainings() == 2
+    assert serves(place).champions["action"].version == 1
+
+
+def test_killed_right_after_its_promotion_it_has_promoted(place):
+    with open_night(place.settings, NightRequest("action", night="2026-11-16")) as night:
+        night.end = raising(KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            go_through(night, steps.WORK)
+    result = run(place, night="2026-11-17")
+    assert (result.outcome, result.version) == (Outcome.UNCHANGED, 1)
+    with place.store() as store:
+        _, first = nights.list(store, "action")
+    assert (first.outcome, first.version) == (Outcome.PROMOTED, 1)
+    assert (place.root / first.report).is_file()
+    assert place.trainings() == 1
+
+
+def test_what_breaks_before_the_first_step_is_told_too(place):
+    (place.root / "dvc.yaml").unlink(missing_ok=True)
+    (place.root / "dvc.yaml").mkdir()
+    with pytest.raises(StorageError):
+        run(place)
+    with place.store() as store:
+        row = nights.latest(store, "action")
+    assert (row.outcome, row.step) == (Outcome.FAILED, None)
+    assert "dvc.yaml" in row.reason
+
+
+def test_the_champions_package_is_made_anew(place):
+    first = run(place, night="2026-11-16")
+    folder = place.home.packages / first.digest
+    keyring = Keyring.open(place.home.keys)
+
+    def cut_short(path):
+        path.write_bytes(path.read_bytes()[:-1])
+
+    damages = (
+        lambda: cut_short(folder / "model.onnx"),
+        (folder / "package.json").unlink,
+        lambda: shutil.rmtree(folder),
+        (folder / "signature.json").unlink,
+        (folder / "blessing.json").unlink,
+        lambda: (folder / "blessing.json").write_text('{"package": "forged"}'),
+        lambda: (folder / "extra.py").write_text(""),
+    )
+    for day, damage in enumerate(damages, start=17):
+        damage()
+        result = run(place, night=f"2026-11-{day}")
+        assert (result.outcome, result.version) == (Outcome.UNCHANGED, 1)
+        PackageStore(place.home.packages).verify(first.digest, keyring)
+        assert verify_blessing(folder, first.digest, keyring).night == "2026-11-16"
+
+    # data is taken in whatever has become of the package
+    shutil.rmtree(folder)
+    assert not ingest(place, synthetic=240, seed=3).new_labels
+    # what cannot be made anew is told, and nothing is judged against it
+    (mark,) = (place.root / "runs").glob("*/*/done/*/package.json")
+    mark.unlink()
+    with pytest.raises(NotFound, match="put back a backup"):
+        run(place, night="2026-11-30")
+    assert serves(place).champions["action"].digest == first.digest
 
 
 def test_no_data_says_how_to_get_some(tmp_path):

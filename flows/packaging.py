@@ -1,0 +1,117 @@
+"""Packages as a night makes them: built, signed, blessed when every check passed; and made anew when one is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+
+from recognizer.blessing import bless, verify_blessing, withdraw_blessing
+from recognizer.checks import Check
+from recognizer.errors import NotFound, PackageTampered, TrustError
+from recognizer.home import Home
+from recognizer.keys import Keyring, Signer
+from recognizer.night import Outcome, Step, judge_night
+from recognizer.package import PackageCard, PackageStore
+from recognizer.store import Store
+from recognizer.store import checks as stored_checks
+from recognizer.store.served import read_served
+
+BLESSED_BY = "nightly"
+
+log = structlog.get_logger("recognizer.night")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a package is made of beside its checks; the night's mark keeps it.
+
+    Attributes:
+        model: the ONNX file.
+        gates: what each configured gate asks for, by name; the blessing is signed over it.
+        night: of the judgement.
+    """
+
+    model: Path
+    card: PackageCard
+    gates: Mapping[str, Any]
+    night: str
+
+    def as_notes(self, digest: str) -> dict[str, Any]:
+        return {"digest": digest, "card": self.card.model_dump(mode="json"), "gates": dict(self.gates)}
+
+    @classmethod
+    def from_mark(cls, mark: Path, notes: Mapping[str, Any]) -> Self:
+        """From `<run folder>/done/<night>/package.json`."""
+        night = mark.parent
+        return cls(
+            model=night.parent.parent / "exported" / "model.onnx",
+            card=PackageCard.model_validate(notes["card"]),
+            gates=notes["gates"],
+            night=night.name,
+        )
+
+
+def make_package(home: Home, recipe: Recipe, checks: Sequence[Check]) -> str:
+    """Build and sign the package; bless it when every check passed. Returns its digest; again changes nothing."""
+    packages, signer = PackageStore(home.packages), Signer.open(home.keys)
+    digest = packages.build(recipe.model, recipe.card, signer)
+    outcome, _ = judge_night(tuple(checks))
+    if outcome is Outcome.PROMOTED:
+        bless(
+            packages.path(digest),
+            digest=digest,
+            test_digest=recipe.card.test_digest,
+            gates=recipe.gates,
+            checks=checks,
+            who=BLESSED_BY,
+            night=recipe.night,
+            signer=signer,
+            now=datetime.now(UTC),
+        )
+    else:
+        withdraw_blessing(packages.path(digest))  # an earlier judgement, against another champion, said yes
+    return digest
+
+
+def mend_champion(home: Home, store: Store, task: str) -> None:
+    """See that the champion's package is whole, signed and blessed; make it anew from its night when it is not.
+
+    The store says which digest was promoted and which checks it passed; nothing in a changed folder is believed.
+
+    Raises:
+        NotFound, TrustError: what is wrong with the package, when its night's folder cannot help.
+    """
+    champion = read_served(store).champions.get(task)
+    if champion is None:
+        return
+    digest, packages, keyring = champion.digest, PackageStore(home.packages), Keyring.open(home.keys)
+    try:
+        packages.verify(digest, keyring)
+        verify_blessing(packages.path(digest), digest, keyring)
+    except (NotFound, TrustError) as problem:
+        recipe = _find_recipe(home, task, digest)
+        checks = [Check.from_dict(row) for row in stored_checks.of(store, digest)]
+        if recipe is None or not checks:
+            raise
+        if isinstance(problem, PackageTampered):
+            packages.remove(digest)
+        make_package(home, recipe, checks)
+        log.warning("the champion's package was made anew", task=task, digest=digest, problem=str(problem))
+
+
+def _find_recipe(home: Home, task: str, digest: str) -> Recipe | None:
+    """How the package was made, when the folder of its night still gives the very same one."""
+    for mark in sorted(home.runs(task).glob(f"*/done/*/{Step.PACKAGE.value}.json")):
+        notes = json.loads(mark.read_text())
+        if notes["digest"] != digest:
+            continue
+        recipe = Recipe.from_mark(mark, notes)
+        if recipe.model.is_file() and PackageStore.digest(recipe.model, recipe.card) == digest:
+            return recipe
+    return None

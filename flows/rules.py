@@ -1,0 +1,191 @@
+"""What the data contract expects of each table, as Great Expectations' expectations with words for their outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.expectations import Expectation, Table
+from flows.limits import ContractLimits
+from recognizer.checks import Direction
+
+SETS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An expectation about rows or about a whole column, and how its outcome is told.
+
+    Attributes:
+        broken: what is said of the rows that break it, such as "have fewer than 5 frames".
+        rows: what a row is.
+        limit: for rows, the share of them that may break it; else the bound of the observed value.
+        names: column that names an offending row.
+        offenders: for whole columns, which rows of the table are at fault.
+    """
+
+    expectation: Expectation
+    broken: str
+    limit: float
+    rows: str = "sequences"
+    names: str = "name"
+    direction: Direction = "max"
+    offenders: Callable[[Table], NDArray[np.bool_]] | None = None
+
+
+def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, list[Rule]]:
+    """The rules by table: `sequences`, `frames`, `classes`.
+
+    Args:
+        previous_count: sequences of the snapshot before; None when there is none to compare with.
+    """
+
+    def between(
+        name: str, column: str, low: float | None, high: float | None, allowed: float, says: str
+    ) -> Expectation:
+        options = {"column": column, "min_value": low, "max_value": high, "mostly": 1 - allowed}
+        return Expectation(name, "ExpectColumnValuesToBeBetween", options, says)
+
+    frames, people, visibility, margin = bounds.frames, bounds.people, bounds.visibility, bounds.coordinates.margin
+    sequences = [
+        Rule(
+            between("known_classes", "sets_with_class", 1, None, 0.0, "Every class stands in train, too."),
+            "have a class that train does not have",
+            0.0,
+        ),
+        Rule(
+            between(
+                "frames",
+                "frames",
+                frames.min,
+                frames.max,
+                frames.allowed,
+                f"Sequences have {frames.min:,} to {frames.max:,} frames.",
+            ),
+            f"have fewer than {frames.min:,} or more than {frames.max:,} frames",
+            frames.allowed,
+        ),
+        Rule(
+            between(
+                "people",
+                "people",
+                people.min,
+                people.max,
+                people.allowed,
+                f"Sequences show {people.min:,} to {people.max:,} people.",
+            ),
+            f"show fewer than {people.min:,} or more than {people.max:,} people",
+            people.allowed,
+        ),
+        Rule(
+            between(
+                "visibility",
+                "visible_share",
+                visibility.min,
+                1.0,
+                visibility.allowed,
+                f"Sequences show at least {visibility.min:.0%} of their joints.",
+            ),
+            f"show less than {visibility.min:.0%} of their joints",
+            visibility.allowed,
+        ),
+        Rule(
+            Expectation(
+                "duplicates",
+                "ExpectColumnValuesToBeUnique",
+                {"column": "content_hash", "mostly": 1 - bounds.duplicates.allowed},
+                "A movement is recorded once.",
+            ),
+            "are the same movement as another",
+            bounds.duplicates.allowed,
+        ),
+        Rule(
+            between("shared_recordings", "sets_with_content", 1, 1, 0.0, "No movement stands in two sets."),
+            "are the same movement as one in another set",
+            0.0,
+        ),
+        Rule(
+            between("shared_subjects", "sets_with_subject", 1, 1, 0.0, "No person stands in two sets."),
+            "show a person who stands in another set too",
+            0.0,
+            names="subject",
+        ),
+    ]
+    if previous_count is not None:
+        least = ceil(bounds.volume * previous_count)
+        sequences.append(
+            Rule(
+                Expectation(
+                    "volume",
+                    "ExpectTableRowCountToBeBetween",
+                    {"min_value": least},
+                    f"There are at least {least:,} sequences.",
+                ),
+                f"sequences; at least {least:,} are expected after {previous_count:,} in the snapshot before",
+                float(least),
+                direction="min",
+            )
+        )
+    seen = [
+        Rule(
+            between(
+                "coordinates",
+                "outside",
+                None,
+                margin,
+                bounds.coordinates.allowed,
+                f"Joints lie at most {margin:g} image sizes outside the image.",
+            ),
+            f"have a joint further outside the image than {margin:g} of its size",
+            bounds.coordinates.allowed,
+            rows="rows (person and frame)",
+        ),
+        Rule(
+            between("scores", "score_mean", 0.0, 1.0, 0.0, "Scores lie in 0 to 1."),
+            "have a mean score outside 0 to 1",
+            0.0,
+            rows="rows (person and frame)",
+        ),
+    ]
+    return {"sequences": sequences, "frames": seen, "classes": _class_rules(bounds)}
+
+
+def _class_rules(bounds: ContractLimits) -> list[Rule]:
+    def fewer(part: str, least: int) -> Callable[[Table], NDArray[np.bool_]]:
+        return lambda table: np.asarray(table[part] < least)
+
+    cases = [
+        Rule(
+            Expectation(
+                f"cases_{part}",
+                "ExpectColumnMinToBeBetween",
+                {"column": part, "min_value": least},
+                f"Every class has at least {least:,} cases in {part}.",
+            ),
+            f"cases of the smallest class in {part}; at least {least:,} are expected",
+            float(least),
+            rows="classes",
+            names="class_name",
+            direction="min",
+            offenders=fewer(part, least),
+        )
+        for part, least in ((part, getattr(bounds.cases, part)) for part in SETS)
+    ]
+    balance = Rule(
+        Expectation(
+            "balance",
+            "ExpectColumnMaxToBeBetween",
+            {"column": "imbalance", "max_value": bounds.imbalance},
+            f"In train, no class has more than {bounds.imbalance:g} times the cases of another.",
+        ),
+        f"times the cases of the smallest class has the largest in train; {bounds.imbalance:g} is the limit",
+        bounds.imbalance,
+        rows="classes",
+        names="class_name",
+        offenders=lambda table: np.asarray(table["imbalance"] > bounds.imbalance),
+    )
+    return [*cases, balance]
