@@ -55,7 +55,7 @@ def write_report(folder: Path, facts: ReportFacts) -> Path:
 def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
     return {
         "facts": facts,
-        "headline": HEADLINES.get(facts.outcome, f"The night ended: {facts.outcome}"),
+        "headline": _headline(facts),
         "tone": TONES.get(facts.outcome, "plain"),
         "plots": plots,
         "tiles": _tiles(facts),
@@ -68,6 +68,12 @@ def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
         "sets": _sets(facts),
         "by_subject": facts.card is not None and all(card.subjects for card in facts.card.sets.values()),
     }
+
+
+def _headline(facts: ReportFacts) -> str:
+    if facts.outcome == "rejected" and facts.candidate is None:
+        return "The data was refused, and nothing was trained"
+    return HEADLINES.get(facts.outcome, f"The night ended: {facts.outcome}")
 
 
 def _tables(facts: ReportFacts) -> dict[str, Any]:

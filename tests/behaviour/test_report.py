@@ -265,10 +265,18 @@ def test_a_broken_contract_shows_expectation_and_rows(tmp_path):
         ({"name": "clip_0007", "set": "train"}, {"name": "clip_0008", "frames": 31}),
         1234,
     )
-    of = facts(outcome="failed", reason="data contract", checks=(check,), findings=(finding,), card=card(names(4)))
+    of = facts(outcome="rejected", reason="data contract", checks=(check,), findings=(finding,), card=card(names(4)))
     page, markdown = written(tmp_path, of)
     for text in (page.words, markdown):
-        for fact in ("The night failed", "sequences are unique", "7 of 988", "clip_0007", "clip_0008", "31", "frames"):
+        for fact in (
+            "The data was refused",
+            "sequences are unique",
+            "7 of 988",
+            "clip_0007",
+            "clip_0008",
+            "31",
+            "frames",
+        ):
             assert fact in text
         assert re.search(r"first 2 of 1,?234 offending rows", text)
         assert "frozen test set" not in text
