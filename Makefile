@@ -27,7 +27,7 @@ nightly: .venv/installed ## set up, then run one whole night (synthetic data whe
 
 test: .venv/installed-dev ## set up, then run all tests with coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= --cov-config=pyproject.toml
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --cov --cov-report= --cov-config=pyproject.toml
 	@$(BIN)/python -m coverage report --fail-under=85 --skip-covered | tail -n 25
 	@$(BIN)/python -m coverage report --include='recognizer/*' --fail-under=90 | tail -n 1
 

@@ -23,7 +23,7 @@ from recognizer.skeleton import JOINTS
 from recognizer.snapshot import write_snapshot
 from recognizer.tasks import Trainer
 from recognizer.windows import WindowSpec, to_windows
-from training.action.trainer import ActionTrainer
+from training.action.trainer import ActionTrainer, cpu_flags
 
 CLASSES = ("low", "middle", "high")
 PREPARE = {"frames": 16, "people": 4}
@@ -205,6 +205,7 @@ def test_another_seed_gives_other_weights(done: Path, tmp_path: Path) -> None:
     assert weights(tmp_path / "trained") != weights(done / "trained")
 
 
+@pytest.mark.skipif("amx_bf16" not in cpu_flags(), reason="this CPU has no AMX, where bf16 is refused")
 def test_bf16_learns_too_and_is_deployed_in_single_precision(done: Path, tmp_path: Path) -> None:
     facts = train(done / "prepared", tmp_path / "trained", precision="bf16")
     assert facts["precision"] == "bf16"

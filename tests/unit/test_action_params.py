@@ -50,9 +50,17 @@ def test_auto_precision_is_settled_by_the_cpu(monkeypatch: pytest.MonkeyPatch, f
     assert ActionTrainer().resolve(resolved) == resolved
 
 
-@pytest.mark.parametrize("named", ["fp32", "bf16"])
-def test_a_named_precision_stays(named: str) -> None:
+@pytest.mark.parametrize(("flags", "named"), [("amx_bf16", "fp32"), ("amx_bf16", "bf16"), ("avx512_bf16", "fp32")])
+def test_a_named_precision_stays(monkeypatch: pytest.MonkeyPatch, flags: str, named: str) -> None:
+    monkeypatch.setattr("training.action.trainer.cpu_flags", lambda: frozenset(flags.split()))
     assert ActionTrainer().resolve({"precision": named})["precision"] == named
+
+
+def test_bf16_is_refused_where_it_would_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.action.trainer.cpu_flags", lambda: frozenset({"avx512f", "avx512_bf16"}))
+    with pytest.raises(UsageError, match="AMX") as caught:
+        ActionTrainer().resolve({"precision": "bf16"})
+    assert "auto" in str(caught.value.hint)
 
 
 def test_a_warm_start_shortens_the_training() -> None:

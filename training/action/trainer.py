@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from recognizer.errors import FormatError, LabelError, SplitError
+from recognizer.errors import FormatError, LabelError, SplitError, UsageError
 from recognizer.evaluation import evaluate_classification
 from recognizer.home import atomic_write, writing
 from recognizer.sequences import SequenceSet, read_npz, write_npz
@@ -41,11 +41,23 @@ class ActionTrainer:
     task = "action"
 
     def resolve(self, params: Params) -> Params:
-        """See `recognizer.tasks.Trainer`: settles `precision` by the CPU's flags and fills in every default."""
+        """See `recognizer.tasks.Trainer`: settles `precision` by the CPU's flags and fills in every default.
+
+        Raises:
+            UsageError: bf16 is asked for by name and this CPU has no AMX.
+        """
         chosen = read_params(TrainParams, params, "train")
+        amx = "amx_bf16" in cpu_flags()
+        if chosen.precision == "bf16" and not amx:
+            # Slower than fp32 at best; where a CPU has AVX512-BF16 alone (AMD Zen 5), the backward pass of torch 2.13
+            # ends the whole process with a segmentation fault.
+            raise UsageError(
+                "train.action.precision: bf16 needs a CPU with AMX, which this one has not",
+                where="params.yaml",
+                hint="set it to auto, which takes bf16 where there is AMX, or to fp32",
+            )
         if chosen.precision == "auto":
-            # Without AMX, bf16 is emulated and slower than single precision.
-            chosen = chosen.model_copy(update={"precision": "bf16" if "amx_bf16" in cpu_flags() else "fp32"})
+            chosen = chosen.model_copy(update={"precision": "bf16" if amx else "fp32"})
         return chosen.model_dump(mode="json")
 
     def prepare(self, snapshot: Path, destination: Path, params: Params) -> None:
