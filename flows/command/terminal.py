@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -110,7 +111,8 @@ def show_checks(console: Console, checks: Sequence[Check], title: str) -> None:
     """Every check as a row, and below what each one that did not simply pass has to say."""
     from recognizer.report import CHECK_COLUMNS, check_rows
 
-    table = Table(title=title, title_justify="left")
+    # no frame: with one, the names of checks break in two on a terminal of 80 columns
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     columns = [column for column in CHECK_COLUMNS if column != "reason"]
     for column in columns:
         table.add_column(
