@@ -22,8 +22,6 @@ from recognizer.store import Store
 from recognizer.store import checks as stored_checks
 from recognizer.store.served import read_served
 
-BLESSED_BY = "nightly"
-
 log = structlog.get_logger("recognizer.night")
 
 
@@ -35,15 +33,20 @@ class Recipe:
         model: the ONNX file.
         gates: what each configured gate asks for, by name; the blessing is signed over it.
         night: of the judgement.
+        who: blesses it.
+        override: a person's reason to bless it although a gate said no.
     """
 
     model: Path
     card: PackageCard
     gates: Mapping[str, Any]
     night: str
+    who: str = "nightly"
+    override: str | None = None
 
     def as_notes(self, digest: str) -> dict[str, Any]:
-        return {"digest": digest, "card": self.card.model_dump(mode="json"), "gates": dict(self.gates)}
+        card, gates = self.card.model_dump(mode="json"), dict(self.gates)
+        return {"digest": digest, "card": card, "gates": gates, "who": self.who, "override": self.override}
 
     @classmethod
     def from_mark(cls, mark: Path, notes: Mapping[str, Any]) -> Self:
@@ -54,25 +57,32 @@ class Recipe:
             card=PackageCard.model_validate(notes["card"]),
             gates=notes["gates"],
             night=night.name,
+            who=notes.get("who", cls.who),
+            override=notes.get("override"),
         )
 
 
 def make_package(home: Home, recipe: Recipe, checks: Sequence[Check]) -> str:
-    """Build and sign the package; bless it when every check passed. Returns its digest; again changes nothing."""
+    """Build and sign the package; bless it when every check passed, or a person overrides them.
+
+    Returns its digest; again changes nothing.
+    """
     packages, signer = PackageStore(home.packages), Signer.open(home.keys)
     digest = packages.build(recipe.model, recipe.card, signer)
     outcome, _ = judge_night(tuple(checks))
-    if outcome is Outcome.PROMOTED:
+    overridden = outcome is not Outcome.PROMOTED and recipe.override is not None
+    if outcome is Outcome.PROMOTED or overridden:
         bless(
             packages.path(digest),
             digest=digest,
             test_digest=recipe.card.test_digest,
             gates=recipe.gates,
             checks=checks,
-            who=BLESSED_BY,
+            who=recipe.who,
             night=recipe.night,
             signer=signer,
             now=datetime.now(UTC),
+            override=recipe.override if overridden else None,
         )
     else:
         withdraw_blessing(packages.path(digest))  # an earlier judgement, against another champion, said yes

@@ -98,7 +98,7 @@ def package_model(run: NightRun) -> None:
         recipe = Recipe(
             model=run.folder / "exported" / "model.onnx",
             card=_card(run, _keep_weights(run)),
-            gates=_configuration(_gates(run)),
+            gates=_gates(run).by_gate(),
             night=run.row.night,
         )
         return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)))
@@ -204,12 +204,6 @@ WORK: Mapping[Step, Callable[[NightRun], NightResult | None]] = {
 
 def _gates(run: NightRun) -> GateConfig:
     return GateConfig.read(run.inputs.params["evaluate"], task=run.row.task, source=str(run.settings.home.params))
-
-
-def _configuration(config: GateConfig) -> dict[str, Any]:
-    """What each configured gate asks for; a blessing is signed over it."""
-    plain = config.model_dump(mode="json")
-    return {name: {**plain["gates"][name], "min_cases": plain["min_cases"]} for name in config.configured()}
 
 
 def _checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:

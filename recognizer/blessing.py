@@ -15,7 +15,7 @@ from typing import Any
 
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import canonical_json, sha256_bytes, sha256_file
-from recognizer.errors import FormatError, PackageTampered, PackageUnblessed
+from recognizer.errors import FormatError, PackageTampered, PackageUnblessed, UsageError
 from recognizer.home import atomic_write, write_once, writing
 from recognizer.keys import Keyring, Signature, Signer
 from recognizer.package import BLESSING, CARD, MANIFEST
@@ -35,6 +35,7 @@ class Blessing:
         who: the process that blessed it.
         when: UTC, ISO 8601.
         night: date of the night.
+        override: why a person blessed it against its gates; None when every gate passed.
         signature: by whom; None before it is signed.
     """
 
@@ -45,6 +46,7 @@ class Blessing:
     who: str
     when: str
     night: str
+    override: str | None = None
     signature: Signature | None = None
 
     def statement(self) -> bytes:
@@ -57,6 +59,8 @@ class Blessing:
 
     def _plain(self) -> dict[str, Any]:
         plain = {name: value for name, value in asdict(self).items() if name not in ("verdicts", "signature")}
+        if self.override is None:
+            del plain["override"]  # blessings from before there were any say the same
         return {**plain, "verdicts": [check.as_dict() for check in self.verdicts]}
 
 
@@ -71,20 +75,25 @@ def bless(
     night: str,
     signer: Signer,
     now: datetime,
+    override: str | None = None,
 ) -> Blessing:
     """Bless the package in `folder`, when every gate said yes. A package that is blessed keeps its first blessing.
 
     Args:
         gates: the configuration of every gate that has to have a say, by name.
         checks: what they said.
+        override: a person's reason to bless it although gates said no; each of them must have had its say.
 
     Raises:
         PackageUnblessed: a gate is missing or did not say PASSED; says which, with numbers.
+        UsageError: an override without a reason.
         PackageTampered: the folder is not the package of this digest and test set.
     """
+    if override is not None and not override.strip():
+        raise UsageError("an override needs a reason", hint="say why: it is signed and kept")
     _require_package(folder, digest, test_digest)
     verdicts = tuple(check if isinstance(check, Check) else Check.from_dict(check) for check in checks)
-    problem = refusal(tuple(gates), verdicts)
+    problem = refusal(tuple(gates), verdicts, override=override is not None)
     if problem is not None:
         raise PackageUnblessed(problem, where=str(folder), hint="`recognizer gates` shows every check")
     fresh = Blessing(
@@ -95,6 +104,7 @@ def bless(
         who=who,
         when=now.astimezone(UTC).isoformat(timespec="seconds"),
         night=night,
+        override=override,
     )
     signed = _signed(fresh, signer)
     content = json.dumps(signed.as_dict(), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
@@ -115,14 +125,14 @@ def withdraw_blessing(folder: Path) -> None:
         (folder / BLESSING).unlink(missing_ok=True)
 
 
-def refusal(gates: Sequence[str], verdicts: Sequence[Check]) -> str | None:
-    """Why these checks do not add up to a blessing; None when they do."""
+def refusal(gates: Sequence[str], verdicts: Sequence[Check], *, override: bool = False) -> str | None:
+    """Why these checks do not add up to a blessing; None when they do, or when a person overrides what they say."""
     if not gates:
         return "no gate is configured"
     silent = sorted(set(gates) - {check.gate for check in verdicts})
     if silent:
         return f"no check of gate {', '.join(silent)}"
-    if worst(check.verdict for check in verdicts) is Verdict.PASSED:
+    if override or worst(check.verdict for check in verdicts) is Verdict.PASSED:
         return None
     return "; ".join(
         f"{check.gate}/{check.name} {check.verdict}: {check.reason}"
@@ -149,7 +159,7 @@ def verify_blessing(folder: Path, digest: str, keyring: Keyring) -> Blessing:
         raise _unblessed(path, f"the blessing is of package {blessing.package[:12]}, not of {digest[:12]}")
     if blessing.signature is None or not keyring.trusts(blessing.signature, PURPOSE, statement):
         raise _unblessed(path, f"the blessing is not signed by one of the {len(keyring.keys)} trusted keys")
-    if worst(check.verdict for check in blessing.verdicts) is not Verdict.PASSED:
+    if blessing.override is None and worst(check.verdict for check in blessing.verdicts) is not Verdict.PASSED:
         raise _unblessed(path, "the blessing holds a check that did not pass")
     return blessing
 
@@ -163,13 +173,14 @@ def parse_blessing(content: bytes) -> Blessing:
     try:
         plain = json.loads(content)
         texts = {name: plain.pop(name) for name in ("package", "test_digest", "gates_digest", "who", "when", "night")}
+        override = plain.pop("override", None)
         verdicts = tuple(Check.from_dict(check) for check in plain.pop("verdicts"))
         signature = Signature.from_dict(plain.pop("signature"))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(f"no blessing: {type(error).__name__}: {error}") from error
-    if plain or not all(isinstance(text, str) for text in texts.values()):
+    if plain or not all(isinstance(text, str) for text in (*texts.values(), override or "")):
         raise FormatError("no blessing: other fields than expected")
-    return Blessing(**texts, verdicts=verdicts, signature=signature)
+    return Blessing(**texts, verdicts=verdicts, override=override, signature=signature)
 
 
 def _signed(blessing: Blessing, signer: Signer) -> Blessing:

@@ -110,6 +110,11 @@ class GateConfig(_Section):
         """Names of the configured gates, in the order in which they are judged."""
         return tuple(name for name in Gates.model_fields if getattr(self.gates, name) is not None)
 
+    def by_gate(self) -> dict[str, Any]:
+        """What each configured gate asks for, by name; a blessing is signed over it."""
+        plain = self.model_dump(mode="json")
+        return {name: {**plain["gates"][name], "min_cases": plain["min_cases"]} for name in self.configured()}
+
     def digest(self) -> str:
         """SHA-256 of the configuration in canonical JSON: order of keys and spelling of numbers do not matter."""
         canonical = json.dumps(

@@ -8,7 +8,7 @@ import sys
 import click
 
 from flows.command.data import ingest, tasks
-from flows.command.models import gates, models
+from flows.command.models import gates, models, register
 from flows.command.night import nightly, schedule
 from flows.command.serve import serve
 from flows.command.stages import evaluate, export, prepare, train
@@ -33,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (ingest, nightly, schedule, serve, models, gates, tasks, prepare, train, export, evaluate):
+for command in (ingest, nightly, schedule, serve, models, gates, register, tasks, prepare, train, export, evaluate):
     cli.add_command(command)
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from flows.ingestion import Ingested
     from flows.night import NightResult
+    from flows.registration import Registered
     from flows.standing import CheckListing
     from recognizer.checks import Check
     from recognizer.settings import Settings
@@ -155,6 +156,14 @@ def show_gates(listing: CheckListing) -> None:
     console = Console()
     which = f"version {listing.version}" if listing.version is not None else f"night {listing.night}"
     show_checks(console, listing.checks, f"Gates of task {listing.task}, {which}")
+
+
+def show_registered(registered: Registered) -> None:
+    """The checks of a model that somebody brought, and whether it may serve."""
+    console = Console()
+    show_checks(console, registered.checks, f"Gates of task {registered.task}, version {registered.version}")
+    said = "[bold green]blessed[/]" if registered.blessed else "[bold yellow]rejected[/]"
+    console.print(f"{said}: version {registered.version}, digest {registered.digest}")
 
 
 def show_evaluation(answer: Mapping[str, Any]) -> None:

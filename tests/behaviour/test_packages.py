@@ -365,6 +365,26 @@ def test_what_did_not_pass_is_not_blessed(place, gates, checks, named):
     assert not (place.folder / "blessing.json").exists()
 
 
+def test_a_person_may_bless_against_the_gates_and_that_is_signed(place):
+    failed = [check("absolute", Verdict.FAILED), check("parity")]
+    with pytest.raises(PackageUnblessed, match="no check of gate parity"):
+        place.bless(checks=failed[:1], override="the test set is wrong")  # every gate must have had its say
+    with pytest.raises(UsageError, match="reason"):
+        place.bless(checks=failed, override=" ")
+    blessing = place.bless(checks=failed, override="the test set is wrong")
+    assert blessing.override == "the test set is wrong"
+    assert verify_blessing(place.folder, place.digest, place.keyring) == blessing
+    path = place.folder / "blessing.json"
+    plain = json.loads(path.read_bytes())
+    for forged in (
+        {**plain, "override": "another reason"},
+        {name: plain[name] for name in plain if name != "override"},
+    ):
+        path.write_text(json.dumps(forged))
+        with pytest.raises(PackageUnblessed):
+            verify_blessing(place.folder, place.digest, place.keyring)
+
+
 def test_a_check_that_is_none_is_not_blessed(place):
     for broken in ({}, {**check().as_dict(), "verdict": "passed"}, {**check().as_dict(), "value": float("nan")}):
         with pytest.raises(FormatError):
@@ -436,7 +456,7 @@ def test_a_forged_blessing_is_refused_and_a_true_one_replaces_it(place, forgery)
 
 
 def test_a_blessing_of_a_failed_check_is_refused_even_when_it_is_signed(place, monkeypatch):
-    monkeypatch.setattr("recognizer.blessing.refusal", lambda _gates, _verdicts: None)
+    monkeypatch.setattr("recognizer.blessing.refusal", lambda _gates, _verdicts, **_more: None)
     place.bless(checks=[check(verdict=Verdict.FAILED)])
     with pytest.raises(PackageUnblessed, match="did not pass"):
         verify_blessing(place.folder, place.digest, place.keyring)

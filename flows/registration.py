@@ -1,0 +1,219 @@
+"""Bring your own model: an ONNX file that was trained elsewhere is judged by the same gates and becomes a version.
+
+There is no trained network to hold it against, so the parity gate asks something else of it: that a case is answered
+alone as it is in a batch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from flows import foreign
+from flows.contract import check_contract
+from flows.lineage import find_lineage
+from flows.packaging import Recipe, make_package
+from flows.registry import Registry
+from flows.snapshots import restore_snapshot
+from flows.stages import score
+from recognizer.card import PackageCard
+from recognizer.checks import Check, Verdict, worst
+from recognizer.digest import sha256_file
+from recognizer.errors import InputError, LabelError, NotFound, PluginError
+from recognizer.evaluation import Evaluation, Parity, measure_parity
+from recognizer.gates import GateConfig, judge
+from recognizer.home import atomic_write, checkout
+from recognizer.identity import code_digest
+from recognizer.night import Step, night_of
+from recognizer.package import MODEL, PackageStore
+from recognizer.params import load_params
+from recognizer.sequences import SequenceSet
+from recognizer.settings import Settings
+from recognizer.snapshot import SnapshotCard, read_set, read_snapshot
+from recognizer.store import Store, leases, snapshots, versions
+from recognizer.store import checks as stored_checks
+from recognizer.store.leases import Lease
+from recognizer.tables import frame_table, sequence_table
+from recognizer.tasks import Predictor, load_predictor
+
+log = structlog.get_logger("recognizer.register")
+
+
+@dataclass(frozen=True)
+class RegisterRequest:
+    """What somebody brings.
+
+    Attributes:
+        meta: JSON with `classes` and `preprocessing`; what it leaves out is the newest snapshot's.
+        override: why to bless it although a gate says no; None: do not.
+    """
+
+    task: str
+    model: Path
+    meta: Path | None = None
+    override: str | None = None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of it; `blessed` says whether it may serve."""
+
+    task: str
+    version: int
+    digest: str
+    blessed: bool
+    checks: tuple[Check, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        plain = {"task": self.task, "version": self.version, "digest": self.digest, "blessed": self.blessed}
+        return {**plain, "checks": [check.as_dict() for check in self.checks]}
+
+
+def register_model(settings: Settings, store: Store, request: RegisterRequest) -> Registered:
+    """Package the file, let every gate judge it on the newest snapshot's frozen test set, and make it a version.
+
+    The same file again is the same version, judged again.
+
+    Raises:
+        NotFound: no such task, or nothing was ingested.
+        InputError: the file cannot be read, is no model of this task, or knows other classes than the data.
+        Conflict: a night of the task, or another registration, is under way.
+    """
+    load_predictor(request.task)
+    newest = snapshots.latest(store, request.task)
+    if newest is None:
+        raise NotFound(
+            f"no data was ingested for task {request.task!r}, so there is nothing to judge the model on",
+            hint=f"recognizer ingest {request.task} FILE",
+        )
+    with leases.keep(store, f"night/{request.task}", settings.lease_seconds) as keeper:
+        return _register(settings, store, request, newest.id, keeper.lease)
+
+
+def _register(settings: Settings, store: Store, request: RegisterRequest, snapshot: str, lease: Lease) -> Registered:
+    task, params = request.task, load_params(settings.home.params, request.task)
+    folder = restore_snapshot(settings.home, task, snapshot)
+    facts = read_snapshot(folder)
+    sets = {name: read_set(folder, name) for name in ("train", "validation", "test")}
+    lineage = find_lineage(settings.home, store, task, facts.classes)
+    packages = PackageStore(settings.home.packages)
+    same_lineage = lineage.champion is not None and lineage.classes == facts.classes
+    description = _description(request, facts, packages.card(lineage.champion) if same_lineage else None)
+    with foreign.opened(task, request.model, description, settings.session_threads) as predictor:
+        foreign.require_inputs(description["inputs"], predictor.inputs(sets["test"].sequences[:1]), request.model)
+        try:
+            candidate, parity = _measure(predictor, sets["test"])
+        except PluginError as error:
+            raise InputError(
+                f"cannot be judged: {error.what}",
+                where=str(request.model),
+                hint="mend the model, then register it again",
+            ) from error
+    champion = None
+    if same_lineage:
+        package = packages.path(lineage.champion)
+        champion, _ = score(load_predictor(task)(package, threads=settings.session_threads), sets["test"])
+    gates = GateConfig.read(params["evaluate"], task=task, source=str(settings.home.params))
+    night = night_of(datetime.now(UTC), settings.zone, settings.night_start)
+    contract = check_contract(
+        sequence_table(sets),
+        frame_table(sets),
+        limits=params["prepare"]["contract"],
+        previous_count=None,
+        docs_folder=settings.home.reports / task / f"{night}-register" / "data_docs",
+    )
+    checks = judge(gates, candidate, champion, parity, measured=contract.checks, champion_classes=lineage.classes)
+    model = sha256_file(request.model)
+    run = settings.home.run(task, model)  # as a night leaves it, so that a damaged package can be made anew
+    _keep(request.model, run / "exported" / MODEL)
+    recipe = Recipe(
+        model=run / "exported" / MODEL,
+        card=PackageCard(
+            task=task,
+            **description,
+            snapshot=snapshot,
+            test_digest=facts.test_digest,
+            identity=model,
+            code=code_digest(checkout(), settings.home.params),
+            seed=0,
+            metrics=candidate.metrics,
+        ),
+        gates=gates.by_gate(),
+        night=night,
+        who="register",
+        override=request.override,
+    )
+    digest = make_package(settings.home, recipe, checks)
+    atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest)).encode())
+    stored_checks.record(store, digest, [check.as_dict() for check in checks], lease=lease)
+    version = _make_version(settings, store, recipe, digest, checks, lease)
+    blessed = worst(check.verdict for check in checks) is Verdict.PASSED or request.override is not None
+    log.info("registered", task=task, version=version, digest=digest, blessed=blessed, override=request.override)
+    return Registered(task, version, digest, blessed, checks)
+
+
+def _description(request: RegisterRequest, facts: SnapshotCard, champion: PackageCard | None) -> dict[str, Any]:
+    """Classes, preprocessing, inputs and outputs, in the words of a package's card.
+
+    What the person does not say of the preprocessing is as the champion's, else the task's default.
+    """
+    meta = foreign.read_meta(request.meta)
+    classes = tuple(meta.get("classes", facts.classes))
+    if classes != facts.classes:
+        raise LabelError(
+            f"the model's classes are {list(classes)}, the newest snapshot's are {list(facts.classes)}",
+            where=str(request.meta),
+            hint="ingest data of the model's classes first: it is judged on them",
+        )
+    preprocessing = meta.get("preprocessing", champion.preprocessing if champion else {})
+    return {"classes": classes, "preprocessing": preprocessing, **foreign.describe(request.model)}
+
+
+def _measure(predictor: Predictor, test: SequenceSet) -> tuple[Evaluation, Parity]:
+    """The model's evaluation, and whether it answers each case alone as in a batch."""
+    candidate, batched = score(predictor, test)
+    alone = np.concatenate([predictor.predict(predictor.inputs([case])).scores for case in test.sequences])
+    return candidate, measure_parity(alone, batched)
+
+
+def _keep(model: Path, kept: Path) -> None:
+    if not kept.is_file():
+        atomic_write(kept, model.read_bytes())
+
+
+def _make_version(
+    settings: Settings, store: Store, recipe: Recipe, digest: str, checks: tuple[Check, ...], lease: Lease
+) -> int:
+    """Exactly once for the digest: in MLflow, then in the store."""
+    verdict, card = worst(check.verdict for check in checks).value, recipe.card
+    tags = {"recognizer.verdict": verdict}
+    if recipe.override is not None:
+        tags["recognizer.override"] = recipe.override
+    made = Registry(settings).register(
+        card.task,
+        PackageStore(settings.home.packages).path(digest),
+        card,
+        digest=digest,
+        night=recipe.night,
+        tags=tags,
+        metrics=card.metrics,
+    )
+    versions.record(
+        store,
+        task=card.task,
+        version=made.version,
+        digest=digest,
+        snapshot=card.snapshot,
+        test_digest=card.test_digest,
+        verdict=verdict,
+        metrics=card.metrics,
+        run_id=made.run_id,
+        lease=lease,
+    )
+    return made.version
