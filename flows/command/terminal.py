@@ -203,7 +203,7 @@ def show_traffic(report: TrafficReport, source: str) -> None:
         table.add_row(f"version {version}", *_traffic_row(part))
     console.print(table)
     if report.generations:
-        console.print(f"{len(report.generations):,} generations seen")
+        console.print(f"generations seen: {len(report.generations):,}")
     for kind, count in report.failures.items():
         console.print(f"[red]{count:,} failed, {escape(kind)}[/]: {escape(report.examples.get(kind, ''))}")
     if not report.failed:
@@ -216,7 +216,7 @@ def show_traffic(report: TrafficReport, source: str) -> None:
     elif feedback.sent:
         refused = "".join(f", {count:,} {escape(kind)}" for kind, count in feedback.refused.items())
         console.print(f"feedback: {feedback.accepted:,} of {feedback.sent:,} taken{refused}")
-    if report.late.p99 is not None and report.all.latency.p99 and report.late.p99 > 0.2 * report.all.latency.p99:
+    if report.late.p99 and report.all.latency.p99 and report.late.p99 > max(0.001, 0.2 * report.all.latency.p99):
         console.print(
             f"[yellow]Note:[/] this client itself was late by {1000 * report.late.p99:.1f} ms at p99; the latencies "
             "above hold that too. Give it a core of its own."
