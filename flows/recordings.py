@@ -23,7 +23,7 @@ from recognizer.traffic import Window
 
 MOST_WINDOWS = 500
 """Of a larger set every so-manieth is taken: they are held in memory, ready to be sent."""
-SYNTHETIC = 400
+SYNTHETIC = 200
 
 
 class Body(StrEnum):

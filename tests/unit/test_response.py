@@ -6,8 +6,7 @@ from flows.response import LONGEST_BODY, LONGEST_HEAD, NoResponse, ResponseReade
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Recognizer-Generation: 7\r\n\r\nhello"
 CHUNKED = (
-    b"HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3\r\nhel\r\n2;note=1\r\nlo\r\n0\r\n\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;note=1\r\nlo\r\n0\r\n\r\n"
 )
 WHOLE = {
     "plain": (PLAIN, 200, b"hello", False),
