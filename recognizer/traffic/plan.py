@@ -139,8 +139,8 @@ def write_schedule(plan: TrafficPlan) -> Schedule:
         window = _windows_of_cameras(camera, plan.cameras, len(plan.windows))
     else:
         rounds = -(-len(due) // len(plan.windows))
-        orders = [shuffle.permutation(len(plan.windows)) for _ in range(rounds)]
-        window = np.concatenate([np.empty(0, np.intp), *orders])[: len(due)]
+        orders = np.tile(np.arange(len(plan.windows)), (rounds, 1))
+        window = shuffle.permuted(orders, axis=1).ravel()[: len(due)]
     feedback = np.random.default_rng([plan.seed, 4]).random(len(due)) < plan.feedback
     return Schedule(due, window, camera, feedback)
 

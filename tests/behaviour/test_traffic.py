@@ -103,6 +103,13 @@ class Server:
             await writer.wait_closed()
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def always(said):
     return lambda number, path, headers, body: said
 
@@ -309,9 +316,11 @@ def test_connections_are_kept_and_replaced():
 def test_it_can_be_stopped_from_another_thread():
     stop = threading.Event()
     with Server(always(http(GOOD))) as server:
-        threading.Timer(0.5, stop.set).start()
+        thread = threading.Thread(target=lambda: wait_until(lambda: len(server.requests) >= 10) or stop.set())
+        thread.start()
         report = replay(plan(server.url, rate=20.0, requests=100_000), stop=stop)
-    assert 0 < report.requests < 2000
+        thread.join()
+    assert 10 <= report.requests < 2000
     assert report.unfinished == 0
 
 
@@ -424,9 +433,7 @@ def test_ctrl_c_prints_what_was_done(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + PATIENCE
-        while len(server.requests) < 20 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: len(server.requests) >= 20)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     said = json.loads(out)
