@@ -11,7 +11,8 @@ RecognizerError                 exit  http
 │   ├── LabelError                 3   422  unknown label, one class only, class lists that differ
 │   └── SplitError                 3   422  empty set, or one subject on two sides
 ├── NotFound                       4   404  no such snapshot, version or task
-│   └── NoChampion                 4   503  nothing has been promoted yet
+│   ├── NoChampion                 4   503  nothing has been promoted yet
+│   └── ServiceUnreachable         4   503  nothing listens at a service's address
 ├── Conflict                       5   409  somebody else holds it, or the state has moved on
 │   ├── NightRunning               5   409  another process runs this task's night
 │   └── LineageChanged             5   409  the snapshot's class list is not the champion's
@@ -105,6 +106,10 @@ class NotFound(RecognizerError):
 
 
 class NoChampion(NotFound):
+    http_status = 503
+
+
+class ServiceUnreachable(NotFound):
     http_status = 503
 
 

@@ -12,6 +12,7 @@ from flows.command.models import gates, models, register
 from flows.command.night import nightly, schedule
 from flows.command.serve import serve
 from flows.command.stages import evaluate, export, prepare, train
+from flows.command.traffic import traffic
 from recognizer import __version__
 from recognizer.errors import RecognizerError, StorageError
 
@@ -28,12 +29,27 @@ class Group(click.Group):
 def cli() -> None:
     """Keep vision models fresh: retrain every night, judge with evidence, serve the better one.
 
-    Exit codes: 0 done, 1 a gate said no, 2 bad usage, 3 bad input, 4 not found, 5 conflict,
+    Exit codes: 0 done, 1 a gate said no or a request failed, 2 bad usage, 3 bad input, 4 not found, 5 conflict,
     6 package not trusted, 7 disk or store, 8 plug-in, 9 training.
     """
 
 
-for command in (ingest, nightly, schedule, serve, models, gates, register, tasks, prepare, train, export, evaluate):
+COMMANDS = (
+    ingest,
+    nightly,
+    schedule,
+    serve,
+    traffic,
+    models,
+    gates,
+    register,
+    tasks,
+    prepare,
+    train,
+    export,
+    evaluate,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recognizer.checks import Check
     from recognizer.settings import Settings
     from recognizer.tasks import TaskListing
+    from recognizer.traffic import Part, TrafficReport
 
 NUMBERS = ("value", "threshold", "champion", "n")
 STYLES = {
@@ -194,6 +195,51 @@ def show_tasks(listings: Sequence[TaskListing]) -> None:
         state = "[green]usable[/]" if listing.problem is None else f"[red]{escape(listing.problem)}[/]"
         table.add_row(listing.task, listing.role, listing.target, listing.package, state)
     console.print(table)
+
+
+def show_traffic(report: TrafficReport, source: str) -> None:
+    """Answers by arm and version, then what failed, and how exact the figures are."""
+    console = Console()
+    console.print(f"{report.requests:,} requests in {report.seconds:.1f} s: {escape(source)}", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("answered by", "answers", "share", "recovered", "correct", "p50 ms", "p95", "p99", "max"):
+        table.add_column(column, justify="left" if column == "answered by" else "right", no_wrap=True)
+    table.add_row("all", *_traffic_row(report.all), end_section=True)
+    for arm, part in report.arms.items():
+        table.add_row(escape(arm), *_traffic_row(part))
+    table.add_section()
+    for version, part in report.versions.items():
+        table.add_row(f"version {version}", *_traffic_row(part))
+    console.print(table)
+    if report.generations:
+        console.print(f"generations seen: {len(report.generations):,}")
+    for kind, count in report.failures.items():
+        console.print(f"[red]{count:,} failed, {escape(kind)}[/]: {escape(report.examples.get(kind, ''))}")
+    if not report.failed:
+        console.print("[green]no request failed[/]")
+    if report.requests + report.unfinished < report.planned:
+        console.print(f"[yellow]stopped[/]: {report.planned:,} requests were planned, {report.unfinished:,} unfinished")
+    feedback = report.feedback
+    if not feedback.door:
+        console.print("[yellow]Note:[/] this service takes no feedback; the rest was not sent")
+    elif feedback.sent:
+        refused = "".join(f", {count:,} {escape(kind)}" for kind, count in feedback.refused.items())
+        console.print(f"feedback: {feedback.accepted:,} of {feedback.sent:,} taken{refused}")
+    if report.late.p99 and report.all.latency.p99 and report.late.p99 > max(0.001, 0.2 * report.all.latency.p99):
+        console.print(
+            f"[yellow]Note:[/] this client itself was late by {1000 * report.late.p99:.1f} ms at p99; the latencies "
+            "above hold that too. Give it a core of its own."
+        )
+
+
+def _traffic_row(part: Part) -> list[str]:
+    latency = part.latency
+    correct = f"{part.correct / part.judged:.1%}" if part.judged else "-"
+    times = (
+        "-" if value is None else f"{1000 * value:.1f}"
+        for value in (latency.p50, latency.p95, latency.p99, latency.max)
+    )
+    return [f"{part.answers:,}", f"{part.share:.1%}", f"{part.recovered:,}", correct, *times]
 
 
 def shortest(path: str) -> str:
