@@ -8,8 +8,15 @@
 | `versions` | each registered version of a task; a digest has one version | `versions` |
 | `checks` | each check of a package's digest (or of a training's identity), in order, with its numbers | `checks` |
 | `generation` | the store: one number that grows with every change of `served` | `served` |
-| `served` | each task: its champion | `served` |
+| `served` | each task: its champion | `served`, for rollouts and the first champion |
 | `outbox` | each event, written in the transaction of the change it tells of | `outbox` |
+| `rollouts` | each rollout; of a task one is open and one waits at most | `rollouts`, `rollout_changes` |
+| `evidence` | each batch of a worker for a rollout, with its place in the order | `evidence` |
+| `workers` | each serving process: when it was heard last, what it holds | `workers` |
+| `quarantine` | each digest that failed in service | `quarantine` |
+| `freezes` | each task for which nothing changes | `freezes` |
+| `audit` | each event of a champion or rollout, chained by hashes; never changed | `audit` |
+| `audit_head` | the store: number and hash of the newest row of `audit` | `audit` |
 | `recognizer_schema` | the store: the revision of the tables above | Alembic |
 
 Each file named in the last column holds plain functions whose first argument is the `Store`. Rules: SQLite in WAL

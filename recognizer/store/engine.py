@@ -52,7 +52,7 @@ def make_engine(url: URL) -> Engine:
     Raises:
         UsageError: the driver is unknown or not installed.
     """
-    options: dict[str, Any] = {"json_serializer": _to_json, "pool_pre_ping": url.get_backend_name() != "sqlite"}
+    options: dict[str, Any] = {"json_serializer": to_json, "pool_pre_ping": url.get_backend_name() != "sqlite"}
     if url.get_backend_name() == "sqlite" and "timeout" not in url.query:
         options["connect_args"] = {"timeout": BUSY_SECONDS}
     try:
@@ -85,7 +85,7 @@ def _begin_postgres(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRES_LOCK})")
 
 
-def _to_json(value: object) -> str:
+def to_json(value: object) -> str:
     """JSON that every database takes: what is no number becomes null."""
     return json.dumps(_finite(value), separators=(",", ":"), ensure_ascii=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -19,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision this code knows, oldest first; the last is the one it works with."""
 
 REVISION_TABLE = "recognizer_schema"
@@ -147,3 +148,100 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_outbox_undelivered", outbox.c.delivered_at, outbox.c.id)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("key", String(200), unique=True),
+    Column("task", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("champion_version", Integer, nullable=False),
+    Column("champion_digest", String(64), nullable=False),
+    Column("strategy", String(20), nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("place", String(10)),  # "open" or "queued": of each a task has one; NULL when it has ended
+    Column("reason", Text, nullable=False),
+    Column("verdict", String(20)),
+    Column("accepts_disagreement", Boolean, nullable=False),
+    Column("promote_asked", Boolean, nullable=False),
+    Column("salt", String(32), nullable=False),
+    Column("evidence_from", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("step_since", Double, nullable=False),
+    Column("promoted_at", Double),
+    Column("ended_at", Double),
+    ForeignKeyConstraint(["task", "version"], ["versions.task", "versions.version"], name="fk_rollouts_version"),
+    UniqueConstraint("task", "place", name="uq_rollouts_task_place"),
+    CheckConstraint("(place IS NULL) = (ended_at IS NOT NULL)", name="ck_rollouts_ended"),
+    sqlite_autoincrement=True,
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("rollout", RowNumber, ForeignKey("rollouts.id", name="fk_evidence_rollout"), primary_key=True),
+    Column("worker", String(200), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", BigInteger),  # NULL until the controller has numbered it
+    Column("counts", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("rollout", "ordinal", name="uq_evidence_rollout_ordinal"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("loaded", JSON, nullable=False),
+    Column("ready", Boolean, nullable=False),
+    Column("problems", JSON, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Double, nullable=False),
+)
+
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("task", String(100), primary_key=True),
+    Column("who", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Double, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("event", String(50), nullable=False),
+    Column("rollout", BigInteger),
+    Column("payload", JSON, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+Index("ix_audit_rollout", audit.c.rollout, audit.c.number)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    CheckConstraint("id = 1", name="ck_audit_head_one_row"),
+)
