@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from recognizer.errors import Conflict, NoChampion, NotFound
+from recognizer.split import Split
 from recognizer.store import outbox
 from recognizer.store.clock import database_now
 from recognizer.store.database import Store
@@ -43,10 +44,12 @@ class Served:
     Attributes:
         generation: 0 before the first promotion; grows by one with each change.
         champions: by task.
+        splits: by task, what stands beside its champion while a rollout is on its way; at most one a task.
     """
 
     generation: int
     champions: Mapping[str, Champion]
+    splits: Mapping[str, Split] = field(default_factory=dict)
 
     def champion(self, task: str) -> Champion:
         """The task's champion.

@@ -54,6 +54,9 @@ class Packages:
         servable.load(lambda: Opened(predictor=None, card=None))
         return servable
 
+    def keep(self, digests):
+        pass
+
 
 class Bench:
     """A reconciler with its surroundings and a clock that is turned by hand."""

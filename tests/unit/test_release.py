@@ -40,13 +40,13 @@ def test_only_available_servables_are_published():
 def test_a_request_keeps_its_release():
     releases, first, second = Releases(), loaded(1), loaded(2)
     publish(releases, 1, first)
-    with releases.take("action") as (release, servable):
+    with releases.take("action") as (release, servable, _):
         publish(releases, 2, second)
         assert (release.generation, servable) == (1, first)
         assert first.state is State.QUIESCING
         releases.sweep()
         assert first.state is State.QUIESCING
-        with releases.take("action") as (newer, other):
+        with releases.take("action") as (newer, other, _):
             assert (newer.generation, other) == (2, second)
     assert releases.retiring == 1
     releases.sweep()
@@ -97,7 +97,7 @@ def test_swapping_under_load_loses_no_request():
     def work():
         while not stop.is_set():
             try:
-                with releases.take("action") as (release, servable):
+                with releases.take("action") as (release, servable, _):
                     if servable.version != release.generation or servable.opened is None:
                         failures.append((release.generation, servable.version))
             except BaseException as error:
