@@ -181,13 +181,14 @@ def test_a_challenger_that_hangs_is_given_up_and_its_threads_come_back(start, ma
     process = start("hangs", make_bad_model, deadline_ms=300)
     process.converge(1, 2, share=0.9)
     started = time.monotonic()
-    answers = process.answers(60, concurrent=4)
+    answers = []
+    while process.breaker() != "OPEN":
+        answers += process.answers(20, concurrent=4)
+        assert time.monotonic() - started < 10
     assert set(arms(answers)) == {("champion", 1)}
     recovered = sum("recovered" in answer for answer in answers)
     assert 3 <= recovered <= 6
     process.until(lambda: process.split()["threads"]["busy"] == 0)
-    assert time.monotonic() - started < 10
-    assert process.breaker() == "OPEN"
     assert batch_of(process)[1].challenger.bad["slow"] == recovered
     assert process.health()["stuck"] == 0
 
