@@ -25,6 +25,8 @@ RecognizerError                 exit  http
 │   ├── ReadOnlyHome               7   507  the home cannot be written
 │   └── StoreUnavailable           7   503  the database does not answer
 ├── PluginError                    8   500  a task plug-in is missing or breaks the contract
+│   ├── InvalidAnswer              8   500  a model answered something that is no answer: NaN, another shape
+│   └── GivenUp                    8   500  a model's run was given up before it ended
 └── TrainingError                  9   500  training gave no usable model
 
 A message says what was wrong and where; `hint` says what to do next. A gate that says no is not an
@@ -162,6 +164,14 @@ class StoreUnavailable(StorageError):
 
 class PluginError(RecognizerError):
     exit_code = 8
+
+
+class InvalidAnswer(PluginError):
+    pass
+
+
+class GivenUp(PluginError):
+    pass
 
 
 class TrainingError(RecognizerError):

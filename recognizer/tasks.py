@@ -12,7 +12,9 @@ The built-in tasks use the same door.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -44,6 +46,39 @@ class Prediction:
     @property
     def labels(self) -> NDArray[np.int64]:
         return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
+
+
+class Cancel:
+    """Gives up one run of a model from another thread. One object a run; all methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._stop: Callable[[], None] | None = None
+
+    @property
+    def given_up(self) -> bool:
+        return self._given_up
+
+    def give_up(self) -> None:
+        """Stop the run, or keep it from starting; twice is as good as once."""
+        with self._lock:
+            self._given_up = True
+            if self._stop is not None:
+                self._stop()
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Inside, `give_up` calls `stop`, which must be quick; at once when it was called before."""
+        with self._lock:
+            self._stop = stop
+            if self._given_up:
+                stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stop = None
 
 
 @runtime_checkable
@@ -81,8 +116,17 @@ class Predictor(Protocol):
     def inputs(self, sequences: Sequence[Any]) -> Mapping[str, NDArray[Any]]:
         """The model's input arrays for the given cases; the only place where cases become tensors."""
 
-    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
-        """Run the model."""
+    def predict(self, inputs: Mapping[str, NDArray[Any]], cancel: Cancel | None = None) -> Prediction:
+        """Run the model.
+
+        Args:
+            cancel: when it is given up, the run ends as soon as the runtime can; without it nothing stops the run.
+
+        Raises:
+            InvalidAnswer: the model answered something that is no answer.
+            GivenUp: the run was given up.
+            PluginError: the model failed.
+        """
 
 
 @dataclass(frozen=True)
@@ -121,6 +165,11 @@ def load_predictor(task: str) -> type[Predictor]:
 def trainable_tasks() -> tuple[str, ...]:
     """Names of the tasks that declare a trainer, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=TRAINERS)}))
+
+
+def predictable_tasks() -> tuple[str, ...]:
+    """Names of the tasks that declare a predictor, sorted; no trainer is imported to find out."""
+    return tuple(sorted({point.name for point in entry_points(group=PREDICTORS)}))
 
 
 def list_tasks() -> list[TaskListing]:

@@ -1,6 +1,6 @@
 """The HTTP door in front of BentoML's own routes.
 
-It answers `/v1/action`, `/health` and `/ready` itself, by the same plain functions as the typed BentoML API. BentoML's
+It answers `/v1/TASK`, `/health` and `/ready` itself, by the same plain functions as the typed BentoML API. BentoML's
 route would parse every JSON body on the event loop, know no `.npy`, read pickles and forms for others, and turn an
 error that the client made into a 500; it also takes four times as long.
 """
@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import structlog
 
 from recognizer.errors import RecognizerError, TooLarge, UnsupportedMedia, UsageError, WrongMethod
-from serving.action.answer import answer
-from serving.action.body import JSON, read_window
+from serving.endpoint import Endpoint, find_endpoints
+from serving.routing import Wish, read_wish
 from serving.worker import Worker
 
 Scope = MutableMapping[str, Any]
@@ -27,8 +30,23 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 DRAIN = 4
 """A body up to this many times the limit is read and thrown away, so that the client gets to read the refusal."""
 
+JSON = "application/json"
+GENERATION_HEADER = b"x-recognizer-generation"
+"""Response header: generation of the release that answered."""
 RETRY_SECONDS = 5
 """What a client is told to wait when nothing can answer yet."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent back; `generation` is the release that answered a prediction."""
+
+    status: int
+    content: object
+    generation: int | None = None
+
+
+Route = Callable[[Scope, Receive], Awaitable[Reply]]
 
 
 class Door:
@@ -38,6 +56,9 @@ class Door:
         self._app = app
         self._state = state
         self._log = structlog.get_logger("recognizer.serving")
+        self._routes: dict[str, Route] = {"/health": self._health, "/ready": self._ready}
+        for path, (task, endpoint) in find_endpoints().items():
+            self._routes[path] = partial(self._predict, task, endpoint)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer_request = self._routes.get(scope.get("path", "")) if scope["type"] == "http" else None
@@ -45,34 +66,41 @@ class Door:
             await self._app(scope, receive, send)
             return
         try:
-            status, content = await answer_request(self, scope, receive)
+            reply = await answer_request(scope, receive)
         except RecognizerError as error:
-            status, content = error.http_status, error.as_json()
+            reply = Reply(error.http_status, error.as_json())
         except Exception:
             self._log.exception("a request failed", path=scope["path"])
-            status, content = 500, _unexpected()
-        await _send_json(send, status, content, head=scope["method"] == "HEAD")
+            reply = Reply(500, _unexpected())
+        await _send_json(send, reply, head=scope["method"] == "HEAD")
 
-    async def _action(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+    async def _predict(self, task: str, endpoint: Endpoint, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "POST")
         worker: Worker = self._state["worker"]
         headers = dict(scope["headers"])
-        media_type = _media_type(headers)
+        media_type, wish = _media_type(headers), read_wish(headers, scope.get("query_string", b""))
         body = await _read_body(headers, receive, worker.body_limit)
+        arrived = time.monotonic()
         run = asyncio.get_running_loop().run_in_executor
-        return 200, await run(worker.threads, lambda: answer(worker.releases, read_window(body, media_type)))
+        return await run(worker.threads, _answer, worker, task, endpoint, wish, body, media_type, arrived)
 
-    async def _health(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+    async def _health(self, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "GET", "HEAD")
-        return 200, self._state["worker"].health()
+        return Reply(200, self._state["worker"].health())
 
-    async def _ready(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+    async def _ready(self, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "GET", "HEAD")
         worker: Worker = self._state["worker"]
         ready = worker.ready()
-        return 200 if ready else 503, {"ready": ready, **worker.health()}
+        return Reply(200 if ready else 503, {"ready": ready, **worker.health()})
 
-    _routes: ClassVar = {"/v1/action": _action, "/health": _health, "/ready": _ready}
+
+def _answer(
+    worker: Worker, task: str, endpoint: Endpoint, wish: Wish, body: bytes, media_type: str, arrived: float
+) -> Reply:
+    asked = endpoint.read(body, media_type)
+    answered = worker.router.answer(task, asked.case, wish.or_canary(asked.canary), arrived)
+    return Reply(200, endpoint.write(answered), answered.generation)
 
 
 def _need(scope: Scope, *methods: str) -> None:
@@ -135,9 +163,12 @@ def _unexpected() -> dict[str, object]:
     }
 
 
-async def _send_json(send: Send, status: int, content: object, *, head: bool) -> None:
-    body = json.dumps(content, separators=(",", ":")).encode()
+async def _send_json(send: Send, reply: Reply, *, head: bool) -> None:
+    status = reply.status
+    body = json.dumps(reply.content, separators=(",", ":")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if reply.generation is not None:
+        headers.append((GENERATION_HEADER, str(reply.generation).encode()))
     if status == 503:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     if status == 413:

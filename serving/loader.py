@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,21 @@ from recognizer.blessing import verify_blessing
 from recognizer.errors import PackageTampered, PluginError, RecognizerError
 from recognizer.keys import Keyring
 from recognizer.package import PackageCard, PackageStore
-from recognizer.store.served import Champion
 from recognizer.tasks import load_predictor
 from serving.servable import Opened, Servable
+
+
+class Wanted(Protocol):
+    """Names a package: a champion, or the other model of a split."""
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
 
 
 class Loader:
@@ -31,38 +43,38 @@ class Loader:
         self._keys = keys
         self._threads = threads
 
-    def load(self, champion: Champion) -> Servable:
-        """The champion's package, verified, open and warm.
+    def load(self, wanted: Wanted) -> Servable:
+        """The wanted package, verified, open and warm.
 
         Raises:
             TrustError: a file, the signature or the blessing does not check out.
             RecognizerError: the package is missing, or its model cannot be opened or gives no valid answer.
         """
-        servable = Servable(champion.task, champion.version, champion.digest)
+        servable = Servable(wanted.task, wanted.version, wanted.digest)
         try:
-            servable.load(lambda: self._open(champion))
+            servable.load(lambda: self._open(wanted))
         except RecognizerError:
             raise
         except Exception as error:  # a plug-in may fail in any way; the champion before has to survive it
             raise PluginError(
                 f"loading failed: {type(error).__name__}: {error}",
-                where=f"task {champion.task}, version {champion.version}",
+                where=f"task {wanted.task}, version {wanted.version}",
                 hint="promote another version; `recognizer models` lists them",
             ) from error
         return servable
 
-    def _open(self, champion: Champion) -> Opened:
+    def _open(self, wanted: Wanted) -> Opened:
         keyring = Keyring.open(self._keys)
-        card = self._packages.verify(champion.digest, keyring)
-        folder = self._packages.path(champion.digest)
-        verify_blessing(folder, champion.digest, keyring)
-        if card.task != champion.task:
+        card = self._packages.verify(wanted.digest, keyring)
+        folder = self._packages.path(wanted.digest)
+        verify_blessing(folder, wanted.digest, keyring)
+        if card.task != wanted.task:
             raise PackageTampered(
-                f"is a package of task {card.task!r}, not {champion.task!r}",
+                f"is a package of task {card.task!r}, not {wanted.task!r}",
                 where=str(folder),
-                hint=f"promote a package of task {champion.task!r}",
+                hint=f"promote a package of task {wanted.task!r}",
             )
-        predictor = load_predictor(champion.task)(folder, threads=self._threads)
+        predictor = load_predictor(wanted.task)(folder, threads=self._threads)
         for _ in range(2):  # the first run allocates, the second is as fast as a request
             predictor.predict(made_up_inputs(card))
         return Opened(predictor, card)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from recognizer.errors import PluginError, RecognizerError
+from recognizer.split import Mode, Split
 from recognizer.store.served import Champion, Served
-from serving.release import Problem, Release, Releases
+from serving.loader import Wanted
+from serving.release import Beside, Problem, Release, Releases
 from serving.servable import Servable
+from serving.trial import Trials
 
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until a refused package is tried again: doubled each time up to the last."""
@@ -26,18 +29,23 @@ class Wants(Protocol):
 
     def previous(self, champion: Champion) -> Champion | None: ...
 
+    def close(self) -> None: ...
+
 
 class Loads(Protocol):
-    """Makes AVAILABLE servables; `serving.loader.Loader` is the real one."""
+    """Makes AVAILABLE servables; `serving.background.BackgroundLoader` is the real one."""
 
-    def load(self, champion: Champion) -> Servable: ...
+    def load(self, wanted: Wanted) -> Servable | None:
+        """None while it is still loading: it is asked for again."""
+
+    def keep(self, digests: Set[str]) -> None:
+        """Nothing but these is wanted any more."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A champion that could not be loaded, and when to try again."""
+    """A package that could not be loaded, and when to try again."""
 
-    digest: str
     problem: Problem
     attempts: int
     retry_at: float
@@ -54,16 +62,19 @@ class Reconciler:
         wants: Wants,
         loads: Loads,
         releases: Releases,
+        trials: Trials | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wants = wants
         self._loads = loads
         self._releases = releases
+        self._trials = trials or Trials(clock=clock)
         self._clock = clock
         self._served: Served | None = None
         self._published: int | None = None
-        self._refusals: dict[str, Refusal] = {}
+        self._pending: set[str] = set()
+        self._refusals: dict[str, Refusal] = {}  # by digest
         self._store_problem: Problem | None = None
         self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
 
@@ -71,6 +82,11 @@ class Reconciler:
     def store_problem(self) -> Problem | None:
         """Why the store could not be read just now; None while it can."""
         return self._store_problem
+
+    @property
+    def loading(self) -> bool:
+        """Whether something that should be served is still being loaded."""
+        return bool(self._pending)
 
     def step(self) -> None:
         """`converge`, with whatever goes wrong written down instead of raised: this thread must not end."""
@@ -94,7 +110,8 @@ class Reconciler:
             self._log.info("the store answers again")
             self._store_problem = None
         if served is None:
-            if not any(refusal.retry_at <= self._clock() for refusal in self._refusals.values()):
+            due = any(refusal.retry_at <= self._clock() for refusal in self._refusals.values())
+            if not due and not self._pending:
                 return
             served = self._served
         if served is not None:
@@ -104,55 +121,97 @@ class Reconciler:
 
     def _publish(self, served: Served) -> None:
         before = self._releases.newest
+        resident = {servable.digest: servable for servable in before.servables}
+        self._pending = set()
         champions: dict[str, Servable] = {}
         for task, champion in served.champions.items():
-            servable = self._servable(champion, before.champions.get(task))
+            servable = self._champion(champion, before.champions.get(task), resident)
             if servable is not None:
                 champions[task] = servable
-        self._refusals = {task: self._refusals[task] for task in served.champions if task in self._refusals}
-        refused = {task: refusal.problem for task, refusal in self._refusals.items()}
-        self._releases.publish(Release(served.generation, champions, refused))
-        for task, servable in champions.items():
-            if servable is not before.champions.get(task):
-                self._log.info("serving", task=task, version=servable.version, digest=servable.digest)
+        # A champion that is still being loaded belongs to a generation that nobody answers with yet.
+        generation = before.generation if self._pending else served.generation
+        beside: dict[str, Beside] = {}
+        for task, split in served.splits.items():
+            champion_here, wanted = champions.get(task), served.champions.get(task)
+            if champion_here is None or wanted is None or champion_here.digest != wanted.digest:
+                continue  # against another champion than the rollout's its evidence would be worth nothing
+            other = self._load(split, resident, "the other model of a split was refused; its share is 0 here")
+            if other is not None and other is not champion_here:
+                old = other if split.mode is Mode.BAKE else champion_here
+                beside[task] = Beside(other, split, self._trials.adopt(split, old.latency))
+        self._forget(served)
+        release = Release(
+            generation,
+            champions,
+            self._problems(served.champions.values()),
+            beside,
+            self._problems(served.splits.values()),
+        )
+        if release != before:
+            self._releases.publish(release)
+            self._trials.keep({one.split.rollout for one in beside.values()})
+            self._tell(before, release)
 
-    def _servable(self, champion: Champion, serving: Servable | None) -> Servable | None:
+    def _champion(self, champion: Champion, serving: Servable | None, resident: dict[str, Servable]) -> Servable | None:
         """What answers for the champion's task from now on: the champion, else the one before, else nothing."""
-        if serving is not None and serving.digest == champion.digest:
-            self._refusals.pop(champion.task, None)
-            return serving
-        refusal = self._refusals.get(champion.task)
-        if refusal is not None and refusal.digest == champion.digest and self._clock() < refusal.retry_at:
-            return serving
-        try:
-            servable = self._loads.load(champion)
-        except RecognizerError as error:
-            self._refuse(champion, error, refusal)
-            return serving if serving is not None else self._previous(champion)
-        self._refusals.pop(champion.task, None)
+        servable = self._load(champion, resident, "champion refused; the one before goes on answering") or serving
+        if servable is not None or champion.digest not in self._refusals:
+            return servable
+        # this process started while the newest one cannot be loaded
+        before = self._wants.previous(champion)
+        return None if before is None else self._load(before, resident, "the champion before was refused too")
+
+    def _load(self, wanted: Wanted, resident: dict[str, Servable], refused: str) -> Servable | None:
+        """The wanted model: from memory when it is there in whatever role, else from its package.
+
+        None when it is still being loaded, or was refused and should not be tried again yet.
+        """
+        servable = resident.get(wanted.digest)
+        if servable is None:
+            refusal = self._refusals.get(wanted.digest)
+            if refusal is not None and self._clock() < refusal.retry_at:
+                return None
+            try:
+                servable = self._loads.load(wanted)
+            except RecognizerError as error:
+                self._refuse(wanted, error, refused)
+                return None
+            if servable is None:
+                self._pending.add(wanted.digest)
+                return None
+            resident[wanted.digest] = servable
+        self._refusals.pop(wanted.digest, None)
         return servable
 
-    def _previous(self, champion: Champion) -> Servable | None:
-        """The champion before, for a process that starts while the newest one cannot be loaded."""
-        before = self._wants.previous(champion)
-        if before is None:
-            return None
-        try:
-            return self._loads.load(before)
-        except RecognizerError as error:
-            self._log.error("the champion before was refused too", version=before.version, **error.as_json())
-            return None
-
-    def _refuse(self, champion: Champion, error: RecognizerError, before: Refusal | None) -> None:
-        problem = Problem(champion.task, champion.digest, error.as_json())
-        again = before is not None and before.digest == champion.digest
-        attempts = before.attempts + 1 if before is not None and again else 1
+    def _refuse(self, wanted: Wanted, error: RecognizerError, message: str) -> None:
+        problem = Problem(wanted.task, wanted.digest, error.as_json())
+        before = self._refusals.get(wanted.digest)
+        attempts = 1 if before is None else before.attempts + 1
         wait = min(FIRST_RETRY * 2 ** (attempts - 1), LAST_RETRY)
         if before is None or before.problem != problem:
-            self._log.error(
-                "champion refused; the one before goes on answering", version=champion.version, **problem.as_dict()
-            )
-        self._refusals[champion.task] = Refusal(champion.digest, problem, attempts, self._clock() + wait)
+            self._log.error(message, version=wanted.version, **problem.as_dict())
+        self._refusals[wanted.digest] = Refusal(problem, attempts, self._clock() + wait)
+
+    def _problems(self, wanted: Iterable[Wanted]) -> dict[str, Problem]:
+        """By task, why what is wanted is not there."""
+        return {one.task: self._refusals[one.digest].problem for one in wanted if one.digest in self._refusals}
+
+    def _forget(self, served: Served) -> None:
+        """Drop what is known about digests that nobody wants any more."""
+        wanted = {champion.digest for champion in served.champions.values()}
+        wanted |= {split.digest for split in served.splits.values()}
+        wanted |= {one.previous_digest for one in served.champions.values() if one.previous_digest is not None}
+        self._refusals = {digest: refusal for digest, refusal in self._refusals.items() if digest in wanted}
+        self._loads.keep(wanted)
+
+    def _tell(self, before: Release, release: Release) -> None:
+        for task, servable in release.champions.items():
+            if servable is not before.champions.get(task):
+                self._log.info("serving", task=task, version=servable.version, digest=servable.digest)
+        for task, one in release.beside.items():
+            known = before.beside.get(task)
+            if known is None or known.split != one.split:
+                self._log.info("beside the champion", **_split_facts(one.split))
 
     def _note_store(self, error: RecognizerError, *, exc_info: bool = False) -> None:
         problem = Problem(None, None, error.as_json())
@@ -161,3 +220,14 @@ class Reconciler:
                 "cannot compare with the store; what is loaded goes on answering", **error.as_json(), exc_info=exc_info
             )
         self._store_problem = problem
+
+
+def _split_facts(split: Split) -> dict[str, object]:
+    return {
+        "task": split.task,
+        "rollout": split.rollout,
+        "mode": split.mode,
+        "version": split.version,
+        "digest": split.digest,
+        "share": split.share,
+    }

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
+
+import structlog
 
 from recognizer.errors import NoChampion
+from recognizer.split import Split
 from serving.servable import Servable, State
+from serving.trial import Trial
+
+QUIESCE_SECONDS = 30.0
+"""How long the last requests of a replaced servable may take before it is reported as a leak."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,14 @@ class Problem:
         return {"task": self.task, "digest": self.digest, **self.error}
 
 
+class Beside(NamedTuple):
+    """What stands beside a champion: the split, its loaded model, and what this process knows of the rollout."""
+
+    servable: Servable
+    split: Split
+    trial: Trial
+
+
 @dataclass(frozen=True)
 class Release:
     """Everything a request may be answered with.
@@ -37,20 +55,47 @@ class Release:
         generation: the store's generation this picture was made from; 0 before the first.
         champions: per task the servable that answers, AVAILABLE when the release is published.
         refused: per task why its newest champion does not answer; the one before does, when there is one.
+        beside: per task the other model of its split, AVAILABLE too.
+        missing: per task why the other model of its split is not there; its share is 0 in this process.
     """
 
     generation: int = 0
     champions: Mapping[str, Servable] = field(default_factory=dict)
     refused: Mapping[str, Problem] = field(default_factory=dict)
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    missing: Mapping[str, Problem] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "champions", MappingProxyType(dict(self.champions)))
-        object.__setattr__(self, "refused", MappingProxyType(dict(self.refused)))
+        for name in ("champions", "refused", "beside", "missing"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def whole(self) -> bool:
         """Whether it is exactly what the store wanted."""
-        return not self.refused
+        return not self.refused and not self.missing
+
+    @property
+    def servables(self) -> list[Servable]:
+        """Every model it names, once."""
+        named = [*self.champions.values(), *(beside.servable for beside in self.beside.values())]
+        return list({id(servable): servable for servable in named}.values())
+
+
+class Taken(NamedTuple):
+    """What a request holds from its start to its end."""
+
+    release: Release
+    champion: Servable
+    beside: Beside | None
+
+
+@dataclass
+class Retiring:
+    """A servable that finishes its last requests, since when, and whether it was reported as a leak."""
+
+    servable: Servable
+    since: float
+    leaks: bool = False
 
 
 class Releases:
@@ -59,9 +104,14 @@ class Releases:
     One thread publishes and sweeps; any thread takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, quiesce_seconds: float = QUIESCE_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._newest = Release()
-        self._retiring: list[Servable] = []
+        self._retiring: list[Retiring] = []
+        self._quiesce_seconds = quiesce_seconds
+        self._clock = clock
+        self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
 
     @property
     def newest(self) -> Release:
@@ -69,44 +119,69 @@ class Releases:
 
     def publish(self, release: Release) -> None:
         """Answer all requests from now on with `release`; servables that it no longer names are quiesced."""
-        unloaded = [s for s in release.champions.values() if s.state is not State.AVAILABLE]
+        named = release.servables
+        unloaded = [servable for servable in named if servable.state is not State.AVAILABLE]
         if unloaded:
             raise ValueError(f"release {release.generation} names servables that are not AVAILABLE: {unloaded}")
         before = self._newest
         self._newest = release  # the swap: one reference assignment
-        kept = {id(servable) for servable in release.champions.values()}
-        for servable in before.champions.values():
+        kept = {id(servable) for servable in named}
+        for servable in before.servables:
             if id(servable) not in kept:
                 servable.quiesce(f"release {release.generation} took its place")
-                self._retiring.append(servable)
+                self._retiring.append(Retiring(servable, self._clock()))
 
     def sweep(self) -> None:
-        """Free what no request uses any more."""
-        self._retiring = [servable for servable in self._retiring if not servable.unload()]
+        """Free what no request uses any more, and report what should have been free by now."""
+        self._retiring = [retiring for retiring in self._retiring if not retiring.servable.unload()]
+        for retiring in self._retiring:
+            if not retiring.leaks and self._clock() - retiring.since >= self._quiesce_seconds:
+                retiring.leaks = True
+                self._log.error("a replaced model is still in use", **self._describe(retiring))
 
     @property
     def retiring(self) -> int:
         """How many servables still finish their last requests."""
         return len(self._retiring)
 
+    @property
+    def leaks(self) -> list[dict[str, object]]:
+        """Replaced servables whose last requests take too long: which, how many requests, for how long."""
+        return [self._describe(retiring) for retiring in list(self._retiring) if retiring.leaks]
+
     @contextmanager
-    def take(self, task: str) -> Iterator[tuple[Release, Servable]]:
-        """One release and its champion, kept for the length of the request.
+    def take(self, task: str) -> Iterator[Taken]:
+        """One release and its models for the task, kept for the length of the request.
 
         Raises:
             NoChampion: nothing answers for this task.
         """
         while True:
             release = self._newest
-            servable = release.champions.get(task)
-            if servable is None:
+            champion, beside = release.champions.get(task), release.beside.get(task)
+            if champion is None:
                 raise _no_champion(task, release)
-            if servable.enter():
-                break  # else it was superseded since the line above: the newest release answers
+            if champion.enter():
+                if beside is None or beside.servable.enter():
+                    break
+                champion.leave()
+            # it was superseded since the first line: the newest release answers
         try:
-            yield release, servable
+            yield Taken(release, champion, beside)
         finally:
-            servable.leave()
+            champion.leave()
+            if beside is not None:
+                beside.servable.leave()
+
+    def _describe(self, retiring: Retiring) -> dict[str, object]:
+        servable = retiring.servable
+        return {
+            "task": servable.task,
+            "version": servable.version,
+            "digest": servable.digest,
+            "in_flight": servable.in_flight,
+            "seconds": round(self._clock() - retiring.since, 1),
+        }
 
 
 def _no_champion(task: str, release: Release) -> NoChampion:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from recognizer.errors import Conflict
 from recognizer.package import PackageCard
 from recognizer.tasks import Predictor
+from serving.latency import Latency
 
 
 class State(StrEnum):
@@ -51,6 +52,7 @@ class Servable:
         task, version, digest: which package it is.
         state: see `State`.
         reason: why it stands there, for people.
+        latency: its own times, whoever's requests they were.
     """
 
     def __init__(self, task: str, version: int, digest: str) -> None:
@@ -59,6 +61,7 @@ class Servable:
         self.digest = digest
         self.state = State.START
         self.reason = "named by the store"
+        self.latency = Latency()
         self._opened: Opened | None = None
         self._in_flight = 0
         self._lock = threading.Lock()

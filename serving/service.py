@@ -44,9 +44,10 @@ class RecognizerService:
         self,
         keypoints: np.ndarray,
         visibility: np.ndarray = None,  # BentoML knows no optional arrays
+        canary: bool = False,
     ) -> ActionAnswer:
         """Which action a window shows: keypoints [people][frames][17][2 or 3], visibility [people][frames][17]."""
-        return answer(self._worker.releases, make_window(keypoints, visibility))
+        return answer(self._worker.router, make_window(keypoints, visibility), canary=canary)
 
     def __is_ready__(self) -> bool:
         return self._worker.ready()

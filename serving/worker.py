@@ -4,41 +4,70 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import structlog
+
+from recognizer.evidence import Batch
 from recognizer.settings import Settings
+from serving.background import BackgroundLoader
+from serving.breaker import BreakerLimits
 from serving.desired import Desired
+from serving.health import answers_all, describe
 from serving.loader import Loader
-from serving.reconcile import Reconciler
-from serving.release import Problem, Release, Releases
+from serving.reconcile import Reconciler, Wants
+from serving.release import Problem, Releases
+from serving.router import Router
+from serving.shadow import Shadow
+from serving.trial import TrialLimits, Trials
+from serving.watch import TICK_SECONDS, Watch
 
 SUPERVISOR = "RECOGNIZER_SUPERVISOR"
 """Environment variable: process id of who starts and restarts the workers; without it the parent is meant."""
+FIRST_LOAD_SECONDS = 0.01
+"""How often a process that starts looks whether its first models are loaded."""
 
 
 class Worker:
     """Everything a serving process holds. Made once per process; nothing runs before `start`.
 
     Attributes:
+        name: of this process in evidence and reports; another one after a restart.
         releases: what is answered with.
+        router: answers.
+        trials: what is known of the rollouts on their way.
         threads: where requests are answered, off the event loop.
         body_limit: bytes of the largest request body.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.releases = Releases()
+    def __init__(self, settings: Settings, desired: Wants | None = None) -> None:
+        """`desired` says what should be served; by default it reads the store."""
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.releases = Releases(quiesce_seconds=settings.quiesce_seconds)
         self.body_limit = settings.body_limit_mb * 1024 * 1024
-        # as many requests at once as this process's share of the cores; the others wait in order
-        self.threads = ThreadPoolExecutor(
-            max(2, (os.cpu_count() or 1) // settings.workers), thread_name_prefix="answer"
-        )
-        self._desired = Desired(settings.database_url)
+        breaker = BreakerLimits(settings.breaker_failures, settings.breaker_seconds, settings.breaker_successes)
+        self.trials = Trials(self.name, TrialLimits(settings.challenger_threads, breaker))
+        deadline = settings.deadline_ms / 1000
+        self._watch = Watch()
+        self._shadow = Shadow(settings.shadow_queue, deadline, self._watch)
+        self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline)
+        # As many requests at once as this process's share of the cores; the others wait in order. Those that wait for
+        # a challenger compute nothing, and there are no more of them than it has threads: they cost the others no turn.
+        turns = max(2, (os.cpu_count() or 1) // settings.workers)
+        self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
+        self._desired = desired or Desired(settings.database_url)
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
-        self._reconciler = Reconciler(self._desired, loader, self.releases)
+        self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1)
+        self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
+        self._reconciling = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
+        self._watching = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
+        self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
         self._joined = False
 
     def start(self) -> None:
@@ -47,16 +76,33 @@ class Worker:
         The first comparison is waited for: a process that takes requests before it has loaded fails them.
         """
         self._reconciler.step()
-        self._thread.start()
+        while self._reconciler.loading:
+            time.sleep(FIRST_LOAD_SECONDS)
+            self._reconciler.step()
+        self._shadow.start()
+        self._reconciling.start()
+        self._watching.start()
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
         self._stopping.set()
-        self._thread.join()
+        self._reconciling.join()
         self._desired.close()
+        self._loads.stop()
         self.threads.shutdown()
+        self._watching.join()
+        self._shadow.stop()
+        self.trials.stop()
 
-    def _run(self) -> None:
+    def flush(self) -> list[tuple[int, Batch]]:
+        """Rollout and batch of all evidence since the last call; whoever calls it brings it to the store."""
+        return self.trials.flush()
+
+    def breakers(self) -> dict[str, dict[str, object]]:
+        """State of the breaker of each task with a rollout: handed to whoever reports to the store."""
+        return {task: one.trial.breaker.as_dict() for task, one in self.releases.newest.beside.items()}
+
+    def _reconcile(self) -> None:
         # the id is handed down: a worker that starts slowly could find its supervisor gone already
         supervisor = int(os.environ.get(SUPERVISOR, os.getppid()))
         while not self._stopping.wait(self._poll_seconds):
@@ -66,24 +112,35 @@ class Worker:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
+    def _keep_watch(self) -> None:
+        while not self._stopping.wait(TICK_SECONDS):
+            try:
+                self._watch.tick()
+                self.trials.watch()
+            except Exception:  # without this thread nothing would be given up any more
+                self._log.exception("watching failed")
+
     def problems(self) -> list[Problem]:
         """Why this process does not serve what the store wants; empty when it does."""
         store = self._reconciler.store_problem
-        refused = self.releases.newest.refused
-        return ([] if store is None else [store]) + [refused[task] for task in sorted(refused)]
+        release = self.releases.newest
+        refused = [release.refused[task] for task in sorted(release.refused)]
+        missing = [release.missing[task] for task in sorted(release.missing)]
+        return ([] if store is None else [store]) + refused + missing
 
     def health(self) -> dict[str, object]:
         """What this process serves and what is wrong; whoever can read it talks to a process that works."""
-        release = self.releases.newest
+        problems, leaks = self.problems(), self.releases.leaks
         return {
-            "status": "ok" if not self.problems() else "degraded",
+            "status": "degraded" if problems or leaks else "ok",
             "worker": os.getpid(),
-            "generation": release.generation,
-            "champions": {
-                task: {"version": servable.version, "digest": servable.digest, "state": servable.state}
-                for task, servable in sorted(release.champions.items())
-            },
-            "problems": [problem.as_dict() for problem in self.problems()],
+            **describe(self.releases.newest),
+            "shadow": self._shadow.as_dict(),
+            "retiring": self.releases.retiring,
+            "leaks": leaks,
+            "stuck": self._watch.stuck + self.trials.stuck,
+            "held": self.router.held,
+            "problems": [problem.as_dict() for problem in problems],
         }
 
     def ready(self) -> bool:
@@ -93,9 +150,5 @@ class Worker:
         another task does not take it out again.
         """
         release = self.releases.newest
-        self._joined = self._joined or _answers_all(release)
+        self._joined = self._joined or answers_all(release)
         return self._joined and bool(release.champions)
-
-
-def _answers_all(release: Release) -> bool:
-    return bool(release.champions) and set(release.refused) <= set(release.champions)

@@ -1,13 +1,19 @@
-"""Answer one window with the action champion: the plain function behind every door."""
+"""The action task's requests and answers: the plain functions behind every door."""
 
 from __future__ import annotations
 
-import uuid
+from typing import (
+    Any,
+    NotRequired,  # pydantic cannot read typing.TypedDict before Python 3.12
+)
 
-from typing_extensions import TypedDict  # pydantic cannot read typing.TypedDict before Python 3.12
+from typing_extensions import TypedDict
 
+from serving.action.body import read_window
 from serving.action.window import ActionWindow
-from serving.release import Releases
+from serving.endpoint import Asked, named
+from serving.router import Answered, Router
+from serving.routing import NO_WISH
 
 
 class ModelName(TypedDict):
@@ -22,35 +28,43 @@ class ActionAnswer(TypedDict):
     """The answer to one window.
 
     `scores` holds one probability per class and sums to 1; `confidence` is the one of `action`.
-    `arm` says which side of a rollout answered.
+    `arm` says which side of a rollout answered; `recovered` that another one was asked first and failed.
     """
 
     prediction_id: str
     model: ModelName
     arm: str
+    recovered: NotRequired[bool]
     action: str
     confidence: float
     scores: dict[str, float]
 
 
-def answer(releases: Releases, window: ActionWindow) -> ActionAnswer:
-    """The champion's answer; takes one release and keeps it to the end.
+class ActionEndpoint:
+    """`/v1/action`: a window in, an `ActionAnswer` out."""
 
-    Raises:
-        NoChampion: nothing answers for this task.
-        PluginError: the model failed or answered nonsense.
-    """
-    with releases.take("action") as (_release, servable):
-        opened = servable.opened
-        predictor, classes = opened.predictor, opened.card.classes
-        scores = predictor.predict(predictor.inputs([window])).scores[0]
+    def read(self, body: bytes, media_type: str) -> Asked:
+        window, canary = read_window(body, media_type)
+        return Asked(window, canary)
+
+    def write(self, answered: Answered) -> dict[str, Any]:
+        scores = answered.prediction.scores[0]
         best = int(scores.argmax())
         rounded = [round(float(score), 6) for score in scores]
         return {
-            "prediction_id": uuid.uuid4().hex,
-            "model": {"name": servable.task, "version": servable.version, "digest": servable.digest},
-            "arm": "champion",
-            "action": classes[best],
+            **named(answered),
+            "action": answered.classes[best],
             "confidence": rounded[best],
-            "scores": dict(zip(classes, rounded, strict=True)),
+            "scores": dict(zip(answered.classes, rounded, strict=True)),
         }
+
+
+def answer(router: Router, window: ActionWindow, *, canary: bool = False) -> ActionAnswer:
+    """The answer to a window.
+
+    Raises:
+        NoChampion: nothing answers for this task.
+        PluginError: no model gave an answer.
+    """
+    answered = router.answer("action", window, NO_WISH.or_canary(canary))
+    return ActionEndpoint().write(answered)  # type: ignore[return-value]

@@ -21,8 +21,8 @@ JSON_HINT = (
 NPY_HINT = "send what numpy.save writes of a float array [people, frames, 17, 2 or 3]"
 
 
-def read_window(body: bytes, media_type: str) -> ActionWindow:
-    """The window in a request body.
+def read_window(body: bytes, media_type: str) -> tuple[ActionWindow, bool]:
+    """The window in a request body, and whether it says `canary: true`.
 
     Raises:
         UnsupportedMedia: neither JSON nor npy; pickles, forms and files by URL are never read.
@@ -32,7 +32,7 @@ def read_window(body: bytes, media_type: str) -> ActionWindow:
     if media_type == JSON:
         return _read_json(body)
     if media_type in NPY:
-        return make_window(read_npy(body))
+        return make_window(read_npy(body)), False
     raise UnsupportedMedia(
         f"content type {media_type!r} is not read here",
         where="Content-Type",
@@ -40,21 +40,24 @@ def read_window(body: bytes, media_type: str) -> ActionWindow:
     )
 
 
-def _read_json(body: bytes) -> ActionWindow:
+def _read_json(body: bytes) -> tuple[ActionWindow, bool]:
     try:
         content = from_json(body)
     except ValueError as error:
         raise FormatError(f"is not JSON: {error}", where="body", hint=JSON_HINT) from error
     if not isinstance(content, dict) or "keypoints" not in content:
         raise FormatError('is no JSON object with "keypoints"', where="body", hint=JSON_HINT)
-    unknown = sorted(set(content) - {"keypoints", "visibility"})
+    unknown = sorted(set(content) - {"keypoints", "visibility", "canary"})
     if unknown:
         raise FormatError(f"has unknown fields {unknown}", where="body", hint=JSON_HINT)
-    visibility = content.get("visibility")
-    return make_window(
+    visibility, canary = content.get("visibility"), content.get("canary", False)
+    if not isinstance(canary, bool):
+        raise FormatError("is neither true nor false", where="canary", hint="send true, false or leave it out")
+    window = make_window(
         _to_array(content["keypoints"], "keypoints"),
         None if visibility is None else _to_array(visibility, "visibility"),
     )
+    return window, canary
 
 
 def _to_array(nested: Any, name: str) -> NDArray[np.generic]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from recognizer.errors import FormatError, PluginError
-from recognizer.tasks import Prediction
+from recognizer.errors import FormatError, GivenUp, InvalidAnswer, PluginError
+from recognizer.tasks import Cancel, Prediction
 from recognizer.windows import WindowSpec, to_windows
+from serving.action.answer import ActionEndpoint
 
 # A larger batch needs memory (2 MB and more of activations a window) and is no faster on a CPU.
 BATCH = 32
@@ -32,6 +33,7 @@ class ActionPredictor:
     """
 
     task = "action"
+    endpoint: ClassVar = ActionEndpoint()
 
     def __init__(self, package: Path, *, threads: int) -> None:
         """`package` holds `model.onnx` and `package.json`, or `model.json` before the model was packaged."""
@@ -45,34 +47,51 @@ class ActionPredictor:
         keypoints, visibility = to_windows(sequences, self.spec)
         return {"keypoints": keypoints, "visibility": visibility}
 
-    def predict(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
+    def predict(self, inputs: Mapping[str, NDArray[Any]], cancel: Cancel | None = None) -> Prediction:
         """Scores (n, k) of the arrays that `inputs` made.
 
         Raises:
-            PluginError: the model failed, or answered something that is no distribution over its classes.
+            InvalidAnswer: what the model answered is no distribution over its classes.
+            GivenUp: `cancel` was given up; a single long kernel runs to its end all the same.
+            PluginError: the model failed.
         """
         n = len(inputs["keypoints"])
-        parts = [self._run({name: array[i : i + BATCH] for name, array in inputs.items()}) for i in range(0, n, BATCH)]
+        batches = [{name: array[i : i + BATCH] for name, array in inputs.items()} for i in range(0, n, BATCH)]
+        parts = [self._run(batch, cancel) for batch in batches]
         return Prediction(parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self._k), np.float32), *parts]))
 
     @property
     def _k(self) -> int:
         return len(self.classes)
 
-    def _run(self, batch: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def _run(self, batch: Mapping[str, NDArray[Any]], cancel: Cancel | None) -> NDArray[np.float32]:
         try:
-            (scores,) = self._session.run(["scores"], dict(batch))
+            (scores,) = self._session_run(batch, cancel)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
-            raise _broken(f"the model failed: {_first_line(error)}") from error
+            if cancel is not None and cancel.given_up:
+                raise GivenUp("the run was given up", where="task action") from error
+            raise _broken(PluginError, f"the model failed: {_first_line(error)}") from error
         scores = np.asarray(scores)
         expected = (len(batch["keypoints"]), self._k)
         if scores.shape != expected:
-            raise _broken(f"the model answered scores of shape {scores.shape}, expected {expected}")
+            raise _broken(InvalidAnswer, f"the model answered scores of shape {scores.shape}, expected {expected}")
         if not np.isfinite(scores).all():
-            raise _broken("the model answered NaN or infinite scores")
+            raise _broken(InvalidAnswer, "the model answered NaN or infinite scores")
         if scores.min(initial=0) < -SUM_TOLERANCE or np.abs(scores.sum(axis=1) - 1).max(initial=0) > SUM_TOLERANCE:
-            raise _broken("the model answered scores that do not sum to 1")
+            raise _broken(InvalidAnswer, "the model answered scores that do not sum to 1")
         return scores.astype(np.float32, copy=False)
+
+    def _session_run(self, batch: Mapping[str, NDArray[Any]], cancel: Cancel | None) -> Sequence[Any]:
+        if cancel is None:
+            return self._session.run(["scores"], dict(batch))
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4  # a run that is given up is no error of the process
+
+        def stop() -> None:
+            options.terminate = True
+
+        with cancel.stopping(stop):
+            return self._session.run(["scores"], dict(batch), options)
 
 
 def _read_description(package: Path) -> Mapping[str, Any]:
@@ -111,5 +130,5 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _broken(what: str) -> PluginError:
-    return PluginError(what, where="task action", hint="promote another version; `recognizer models` lists them")
+def _broken(kind: type[PluginError], what: str) -> PluginError:
+    return kind(what, where="task action", hint="promote another version; `recognizer models` lists them")

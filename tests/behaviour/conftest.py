@@ -55,6 +55,82 @@ def tiny_model(bias: Sequence[float]) -> onnx.ModelProto:
     )
 
 
+def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelProto:
+    """A tiny model that passes its warm-up and misbehaves on requests: where some joint is seen for sure.
+
+    Args:
+        kind: raises, nan, shape, sum, hangs (a loop of nodes) or allocates (more than any machine has).
+    """
+    model = tiny_model(bias)
+    graph = model.graph
+    graph.node[-1].output[0] = "answer"
+    node, constant = helper.make_node, numpy_helper.from_array
+    graph.initializer.extend(
+        [
+            constant(np.array(1.0, np.float32), "one"),
+            constant(np.array([0], np.int64), "zero"),
+            constant(np.array([2**44], np.int64), "huge"),
+            constant(np.array([1], np.int64), "high"),
+        ]
+    )
+    graph.node.extend(
+        [
+            node("ReduceMax", ["visibility"], ["sure"], keepdims=0),
+            node("GreaterOrEqual", ["sure", "one"], ["fires"]),
+            node("Cast", ["fires"], ["fire"], to=TensorProto.FLOAT),
+            node("Cast", ["fires"], ["fire64"], to=TensorProto.INT64),
+            node("Mul", ["fire64", "huge"], ["count"]),
+        ]
+    )
+    tail = {
+        "raises": [node("Gather", ["answer", "count"], ["row"], axis=0), *_add_nothing("row")],
+        "allocates": [node("ConstantOfShape", ["count"], ["room"]), *_add_nothing("room")],
+        "nan": [
+            node("Sub", ["one", "fire"], ["calm"]),
+            node("Div", ["calm", "calm"], ["certain"]),  # 1 / 1, and 0 / 0 when it fires
+            node("Mul", ["answer", "certain"], ["scores"]),
+        ],
+        "sum": [node("Add", ["one", "fire"], ["factor"]), node("Mul", ["answer", "factor"], ["scores"])],
+        "shape": [
+            node("Add", ["one", "fire"], ["columns"]),
+            node("Cast", ["columns"], ["width"], to=TensorProto.INT64),
+            node("Unsqueeze", ["width", "zero"], ["wide"]),
+            node("Concat", ["high", "wide"], ["repeats"], axis=0),
+            node("Tile", ["answer", "repeats"], ["scores"]),
+        ],
+        "hangs": [node("Loop", ["count", "", "answer"], ["scores"], body=_endless())],
+    }[kind]
+    graph.node.extend(tail)
+    return model
+
+
+def _add_nothing(name: str) -> list[onnx.NodeProto]:
+    """`name` must exist before the answer is given, and changes nothing about it."""
+    return [
+        helper.make_node("Size", [name], ["size"]),
+        helper.make_node("Cast", ["size"], ["size32"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["size32", "size32"], ["nothing"]),
+        helper.make_node("Add", ["answer", "nothing"], ["scores"]),
+    ]
+
+
+def _endless() -> onnx.GraphProto:
+    """A loop's body that hands its value on."""
+    return helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Identity", ["value"], ["next"])],
+        "endless",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, ()),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+
+
 def tiny_card(**changes) -> PackageCard:
     return PackageCard(
         **{
@@ -184,3 +260,9 @@ def free_port():
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("RECOGNIZER_", "BENTOML_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def make_bad_model():
+    """`bad_model`, for tests that cannot import it."""
+    return bad_model

@@ -186,6 +186,12 @@ def test_health_says_what_is_served(served, module_home):
         "worker": served.health()["worker"],
         "generation": 1,
         "champions": {"action": {"version": 1, "digest": module_home.digests[1], "state": "AVAILABLE"}},
+        "splits": {},
+        "shadow": {"done": 0, "dropped": 0, "waiting": 0},
+        "retiring": 0,
+        "leaks": [],
+        "stuck": 0,
+        "held": None,
         "problems": [],
     }
 

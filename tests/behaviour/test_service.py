@@ -328,7 +328,7 @@ from serving.action.window import make_window
 from serving.worker import Worker
 worker = Worker(load_settings())
 worker.start()
-answer(worker.releases, make_window(np.ones((1, 5, 17, 2))))
+answer(worker.router, make_window(np.ones((1, 5, 17, 2))))
 worker.stop()
 heavy = "torch lightning pytorch_lightning mlflow prefect dvc great_expectations sklearn matplotlib alembic".split()
 print(json.dumps([name for name in heavy if name in sys.modules]))

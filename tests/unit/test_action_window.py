@@ -49,7 +49,8 @@ def as_json(**fields):
     ],
 )
 def test_the_same_window_by_every_way(body, media_type):
-    window = read_window(body, media_type)
+    window, canary = read_window(body, media_type)
+    assert not canary
     np.testing.assert_allclose(window.keypoints, people(2), rtol=1e-6)
     assert window.keypoints.dtype == window.visibility.dtype == np.float32
     np.testing.assert_array_equal(window.visibility, np.ones((2, 3, 17)))

@@ -4,10 +4,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from recognizer.errors import PackageTampered, PackageUnblessed, StoreUnavailable
+from recognizer.split import Mode, Split
 from recognizer.store.served import Champion, Served
 from serving.reconcile import LAST_RETRY, Reconciler
 from serving.release import Releases
 from serving.servable import Opened, Servable, State
+from serving.trial import Trials
 
 
 def champion(version, task="action", previous=None):
@@ -25,7 +27,16 @@ class Wanted:
 
     def promote(self, *champions):
         self.known |= {one.digest: one for one in champions}
-        self.served = Served(self.served.generation + 1, {**self.served.champions, **{c.task: c for c in champions}})
+        self.want(champions={**self.served.champions, **{one.task: one for one in champions}})
+
+    def split(self, version, mode=Mode.CANARY, share=0.05, rollout=1):
+        split = Split("action", rollout, mode, version, f"digest-{version}", share, "salt")
+        self.want(splits={"action": split})
+
+    def want(self, champions=None, splits=None):
+        served = self.served
+        champions = served.champions if champions is None else champions
+        self.served = Served(served.generation + 1, champions, served.splits if splits is None else splits)
 
     def newer_than(self, generation):
         if self.problem:
@@ -40,13 +51,17 @@ class Wanted:
 
 
 class Packages:
-    """Loads everything but the digests in `bad`."""
+    """Loads everything but the digests in `bad`, and those in `slow` not yet."""
 
     def __init__(self):
         self.bad = {}
+        self.slow = set()
         self.loads = []
+        self.kept = set()
 
     def load(self, champion):
+        if champion.digest in self.slow:
+            return None
         self.loads.append(champion.version)
         if champion.digest in self.bad:
             raise self.bad[champion.digest]
@@ -54,13 +69,17 @@ class Packages:
         servable.load(lambda: Opened(predictor=None, card=None))
         return servable
 
+    def keep(self, digests):
+        self.kept = digests
+
 
 class Bench:
     """A reconciler with its surroundings and a clock that is turned by hand."""
 
     def __init__(self):
         self.wanted, self.packages, self.releases, self.now = Wanted(), Packages(), Releases(), 0.0
-        self.reconciler = Reconciler(self.wanted, self.packages, self.releases, clock=lambda: self.now)
+        self.trials = Trials("w", clock=lambda: self.now)
+        self.reconciler = Reconciler(self.wanted, self.packages, self.releases, self.trials, clock=lambda: self.now)
 
     def step(self, seconds=0.1):
         self.now += seconds
@@ -197,3 +216,111 @@ def test_whatever_happens_the_thread_survives(bench):
     assert logs[0]["log_level"] == "error"
     bench.packages.bad.clear()
     assert bench.step() == {"action": 2}
+
+
+def beside(bench):
+    return {task: one.servable.version for task, one in bench.releases.newest.beside.items()}
+
+
+def test_the_way_of_a_challenger_loads_each_model_once(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    trials = []
+    for mode, share in [(Mode.LOAD, 0), (Mode.SHADOW, 0), (Mode.CANARY, 0.05), (Mode.CANARY, 0.09)]:
+        bench.wanted.split(2, mode, share)
+        assert (bench.step(), beside(bench)) == ({"action": 1}, {"action": 2})
+        one = bench.releases.newest.beside["action"]
+        assert (one.split.mode, one.split.share) == (mode, share)
+        trials.append(one.trial)
+    bench.wanted.promote(champion(2, previous="digest-1"))
+    bench.wanted.split(1, Mode.BAKE, 0.05)
+    assert (bench.step(), beside(bench)) == ({"action": 2}, {"action": 1})
+    trials.append(bench.releases.newest.beside["action"].trial)
+    assert len({id(trial) for trial in trials}) == 1
+    assert bench.packages.loads == [1, 2]
+    old = bench.releases.newest.beside["action"].servable
+    bench.wanted.want(splits={})
+    assert (bench.step(), beside(bench)) == ({"action": 2}, {})
+    assert trials[0].ended
+    bench.step()
+    assert old.state is State.UNLOADED
+
+
+def test_an_abort_after_the_promotion_loads_nothing(bench):
+    bench.wanted.promote(champion(1))
+    bench.wanted.promote(champion(2, previous="digest-1"))
+    bench.wanted.split(1, Mode.BAKE)
+    bench.step()
+    loads = list(bench.packages.loads)
+    bench.wanted.promote(champion(1))
+    bench.wanted.want(splits={})
+    assert bench.step() == {"action": 1}
+    assert bench.packages.loads == loads
+
+
+def test_a_split_that_is_refused_touches_nothing_and_is_tried_again(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.bad["digest-2"] = PackageTampered("a file was changed")
+    bench.wanted.split(2)
+    with capture_logs() as logs:
+        for _ in range(100):
+            assert (bench.step(), beside(bench)) == ({"action": 1}, {})
+    release = bench.releases.newest
+    assert (release.generation, release.refused, release.whole) == (2, {}, False)
+    assert release.missing["action"].as_dict()["error"] == "PackageTampered"
+    assert [log["log_level"] for log in logs] == ["error"]
+    assert 3 <= bench.packages.loads.count(2) <= 5
+    bench.packages.bad.clear()
+    bench.step(LAST_RETRY)
+    assert beside(bench) == {"action": 2}
+    assert bench.releases.newest.whole
+
+
+def test_a_champion_that_is_loading_leaves_the_one_before_and_its_generation(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.slow.add("digest-2")
+    bench.wanted.promote(champion(2))
+    for _ in range(3):
+        assert bench.step() == {"action": 1}
+        assert bench.releases.newest.generation == 1
+        assert bench.reconciler.loading
+    bench.packages.slow.clear()
+    assert bench.step() == {"action": 2}
+    assert bench.releases.newest.generation == 2
+    assert not bench.reconciler.loading
+
+
+def test_a_challenger_that_is_loading_delays_nothing(bench):
+    bench.wanted.promote(champion(1), champion(5, "pose"))
+    bench.step()
+    bench.packages.slow.add("digest-2")
+    bench.wanted.split(2, Mode.LOAD, 0)
+    bench.step()
+    assert (beside(bench), bench.releases.newest.generation) == ({}, 2)
+    bench.wanted.promote(champion(6, "pose"))
+    assert bench.step() == {"action": 1, "pose": 6}
+    assert "digest-2" in bench.packages.kept
+    before = bench.releases.newest
+    bench.step()
+    assert bench.releases.newest is before  # nothing new is published while it loads
+    bench.wanted.want(splits={})
+    bench.step()
+    assert "digest-2" not in bench.packages.kept
+    assert not bench.reconciler.loading
+
+
+def test_without_its_champion_a_split_is_worth_nothing(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.packages.bad["digest-2"] = PackageTampered("a file was changed")
+    bench.wanted.promote(champion(2, previous="digest-1"))
+    bench.wanted.split(3)
+    assert (bench.step(), beside(bench)) == ({"action": 1}, {})
+    assert 3 not in bench.packages.loads
+    bench.wanted.split(1, Mode.BAKE)
+    assert (bench.step(), beside(bench)) == ({"action": 1}, {})
+    bench.packages.bad.clear()
+    assert bench.step(LAST_RETRY) == {"action": 2}
+    assert beside(bench) == {"action": 1}

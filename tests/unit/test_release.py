@@ -1,12 +1,17 @@
 """A request takes one release and keeps it to its end, whatever is published meanwhile."""
 
 import threading
+import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from recognizer.errors import NoChampion
-from serving.release import Problem, Release, Releases
+from recognizer.split import Mode, Split
+from serving.latency import Latency
+from serving.release import Beside, Problem, Release, Releases
 from serving.servable import Opened, Servable, State
+from serving.trial import Trials
 
 
 def loaded(version, task="action"):
@@ -17,6 +22,11 @@ def loaded(version, task="action"):
 
 def publish(releases, generation, *servables):
     releases.publish(Release(generation, {servable.task: servable for servable in servables}))
+
+
+def beside(servable, rollout=1):
+    split = Split(servable.task, rollout, Mode.CANARY, servable.version, servable.digest, 0.05, "salt")
+    return Beside(servable, split, Trials("w").adopt(split, Latency()))
 
 
 def test_a_release_cannot_be_changed():
@@ -40,13 +50,13 @@ def test_only_available_servables_are_published():
 def test_a_request_keeps_its_release():
     releases, first, second = Releases(), loaded(1), loaded(2)
     publish(releases, 1, first)
-    with releases.take("action") as (release, servable):
+    with releases.take("action") as (release, servable, _):
         publish(releases, 2, second)
         assert (release.generation, servable) == (1, first)
         assert first.state is State.QUIESCING
         releases.sweep()
         assert first.state is State.QUIESCING
-        with releases.take("action") as (newer, other):
+        with releases.take("action") as (newer, other, _):
             assert (newer.generation, other) == (2, second)
     assert releases.retiring == 1
     releases.sweep()
@@ -97,7 +107,7 @@ def test_swapping_under_load_loses_no_request():
     def work():
         while not stop.is_set():
             try:
-                with releases.take("action") as (release, servable):
+                with releases.take("action") as (release, servable, _):
                     if servable.version != release.generation or servable.opened is None:
                         failures.append((release.generation, servable.version))
             except BaseException as error:
@@ -115,3 +125,52 @@ def test_swapping_under_load_loses_no_request():
     releases.sweep()
     assert not failures
     assert releases.retiring == 0
+
+
+def test_roles_change_without_touching_the_models():
+    releases, old, new = Releases(), loaded(1), loaded(2)
+    releases.publish(Release(1, {"action": old}, beside={"action": beside(new)}))
+    with releases.take("action") as (release, champion, other):
+        assert (champion, other.servable) == (old, new)
+        releases.publish(Release(2, {"action": new}, beside={"action": beside(old)}))
+        assert (release.champions["action"], old.in_flight, new.in_flight) == (old, 1, 1)
+    assert {old.state, new.state} == {State.AVAILABLE}
+    assert releases.retiring == 0
+    releases.publish(Release(3, {"action": new}))
+    releases.sweep()
+    assert (old.state, new.state) == (State.UNLOADED, State.AVAILABLE)
+
+
+def test_the_other_model_must_be_available_too():
+    releases = Releases()
+    with pytest.raises(ValueError, match="not AVAILABLE"):
+        releases.publish(Release(1, {"action": loaded(1)}, beside={"action": beside(Servable("action", 2, "b"))}))
+
+
+def test_a_request_that_does_not_leave_is_reported_once():
+    now = [0.0]
+    releases, old = Releases(quiesce_seconds=30, clock=lambda: now[0]), loaded(1)
+    publish(releases, 1, old)
+    with releases.take("action"), capture_logs() as logs:
+        publish(releases, 2, loaded(2))
+        for now[0], leaks in [(29.9, 0), (30.0, 1), (45.04, 1)]:
+            releases.sweep()
+            assert len(releases.leaks) == leaks
+        assert releases.leaks == [
+            {"task": "action", "version": 1, "digest": old.digest, "in_flight": 1, "seconds": 45.0}
+        ]
+        assert [(log["log_level"], log["version"], log["in_flight"]) for log in logs] == [("error", 1, 1)]
+        assert old.state is State.QUIESCING
+    releases.sweep()
+    assert (releases.leaks, old.state) == ([], State.UNLOADED)
+
+
+def test_publishing_takes_no_time():
+    releases, times = Releases(), []
+    for generation in range(1, 200):
+        release = Release(generation, {"action": loaded(generation)}, beside={"action": beside(loaded(generation))})
+        started = time.perf_counter()
+        releases.publish(release)
+        times.append(time.perf_counter() - started)
+        releases.sweep()
+    assert sorted(times)[int(0.99 * len(times))] < 1e-3

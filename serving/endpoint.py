@@ -1,0 +1,60 @@
+"""What a task adds to the HTTP door: how its requests are read and its answers are written.
+
+A predictor class (see `recognizer.tasks`) that has an `endpoint` is served at `/v1/TASK`; nothing else is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from recognizer.errors import RecognizerError
+from recognizer.tasks import load_predictor, predictable_tasks
+from serving.router import Answered
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request body, read.
+
+    Attributes:
+        case: what the task's predictor takes.
+        canary: the user's own wish for the challenger.
+    """
+
+    case: Any
+    canary: bool = False
+
+
+class Endpoint(Protocol):
+    """One task's requests and answers; both methods are called off the event loop."""
+
+    def read(self, body: bytes, media_type: str) -> Asked:
+        """The case in a body; raises InputError, FormatError or UnsupportedMedia."""
+
+    def write(self, answered: Answered) -> dict[str, Any]:
+        """The answer as JSON can carry it, see `named`."""
+
+
+def named(answered: Answered) -> dict[str, Any]:
+    """What every answer says, whatever the task: who answered."""
+    servable = answered.servable
+    content: dict[str, Any] = {
+        "prediction_id": answered.prediction_id,
+        "model": {"name": servable.task, "version": servable.version, "digest": servable.digest},
+        "arm": str(answered.arm),
+    }
+    return {**content, "recovered": True} if answered.recovered else content
+
+
+def find_endpoints() -> dict[str, tuple[str, Endpoint]]:
+    """Task and endpoint by path, of every declared task that has one."""
+    found: dict[str, tuple[str, Endpoint]] = {}
+    for task in predictable_tasks():
+        try:
+            endpoint = getattr(load_predictor(task), "endpoint", None)
+        except RecognizerError:
+            continue  # a plug-in that is broken has no address; `recognizer tasks` says why
+        if endpoint is not None:
+            found[f"/v1/{task}"] = (task, endpoint)
+    return found

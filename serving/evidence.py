@@ -1,0 +1,123 @@
+"""What this process counts about the two models of one rollout, until it is flushed as a batch.
+
+Requests with a routing key of their own are not independent of each other: they are counted in pairs only, as are
+the requests of a shadow. So each request is in the counts of one arm, or in the pairs, never in both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Set
+
+from recognizer.evidence import SIGNALS, ArmCounts, Batch, PairCounts
+
+
+class Evidence:
+    """The counts of one rollout. All methods may be called from any thread.
+
+    Attributes:
+        worker: name of this process, part of every batch.
+        sequence: number of the last batch.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self.sequence = 0
+        self._lock = threading.Lock()
+        self._total = _Counts()
+        self._counts = _Counts()
+
+    def count(self, bad: Set[str], *, new: bool) -> None:
+        """The new or the old model was asked for a request by chance; `bad` are its bad events."""
+        with self._lock:
+            for counts in (self._counts, self._total):
+                counts.answers[new] += 1
+                counts.bad[new].update(bad)
+
+    def pair(self, new_bad: Set[str], old_bad: Set[str], *, agree: bool | None, shift: float | None = None) -> None:
+        """Both were asked for the same request.
+
+        Args:
+            agree: whether they answered the same label; None when one of them answered none.
+            shift: half the sum of the differences of their scores, in [0, 1]; None when they cannot be compared.
+        """
+        with self._lock:
+            for counts in (self._counts, self._total):
+                counts.pairs += 1
+                counts.new_only.update(new_bad - old_bad)
+                counts.old_only.update(old_bad - new_bad)
+                if agree is not None:
+                    counts.compared += 1
+                    counts.disagreed += not agree
+                if shift is not None:
+                    counts.shifts += 1
+                    counts.shift += shift
+
+    def flush(self) -> Batch | None:
+        """What was counted since the last call; None when that is nothing."""
+        with self._lock:
+            counts, self._counts = self._counts, _Counts()
+            if counts.empty:
+                return None
+            self.sequence += 1
+            return Batch(
+                worker=self.worker,
+                sequence=self.sequence,
+                champion=_arm(counts, new=False),
+                challenger=_arm(counts, new=True),
+                paired=_paired(counts),
+                compared=counts.compared,
+                disagreed=counts.disagreed,
+            )
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to flush."""
+        with self._lock:
+            return self._counts.empty
+
+    def as_dict(self) -> dict[str, object]:
+        """Everything counted since the start of this process, for `/health`."""
+        with self._lock:
+            total = self._total
+            return {
+                "sequence": self.sequence,
+                "champion": {"answers": total.answers[False], **total.bad[False]},
+                "challenger": {"answers": total.answers[True], **total.bad[True]},
+                "pairs": total.pairs,
+                "compared": total.compared,
+                "disagreed": total.disagreed,
+                "mean_score_shift": round(total.shift / total.shifts, 6) if total.shifts else None,
+            }
+
+
+class _Counts:
+    """By whether it is the new model."""
+
+    def __init__(self) -> None:
+        self.answers = {True: 0, False: 0}
+        self.bad: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self.pairs = 0
+        self.new_only: Counter[str] = Counter()
+        self.old_only: Counter[str] = Counter()
+        self.compared = 0
+        self.disagreed = 0
+        self.shifts = 0
+        self.shift = 0.0
+
+    @property
+    def empty(self) -> bool:
+        return not any(self.answers.values()) and not self.pairs
+
+
+def _arm(counts: _Counts, *, new: bool) -> ArmCounts:
+    return ArmCounts(counts.answers[new], dict(counts.bad[new]))
+
+
+def _paired(counts: _Counts) -> dict[str, PairCounts]:
+    """Every signal that this process can see; misreads are told later, by feedback."""
+    if not counts.pairs:
+        return {}
+    seen = [signal for signal in SIGNALS if signal != "misread"]
+    return {signal: PairCounts(counts.pairs, counts.new_only[signal], counts.old_only[signal]) for signal in seen}

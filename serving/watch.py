@@ -1,0 +1,62 @@
+"""Gives up runs that last too long, for those who run a model in their own thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from recognizer.tasks import Cancel
+
+TICK_SECONDS = 0.05
+
+
+@dataclass
+class _Run:
+    cancel: Cancel
+    deadline: float
+    on_stuck: Callable[[], None]
+    told: bool = False
+
+
+class Watch:
+    """Knows the runs and their deadlines; somebody has to call `tick` again and again.
+
+    Args:
+        grace: seconds a run has to end after it was given up; then it is stuck, which is told once.
+    """
+
+    def __init__(self, *, grace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._grace = grace
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._runs: dict[int, _Run] = {}
+
+    @contextmanager
+    def until(self, seconds: float, on_stuck: Callable[[], None]) -> Iterator[Cancel]:
+        """What is run inside with this `Cancel` is given up after `seconds`."""
+        entry = _Run(Cancel(), self._clock() + seconds, on_stuck)
+        with self._lock:
+            self._runs[id(entry)] = entry
+        try:
+            yield entry.cancel
+        finally:
+            with self._lock:
+                del self._runs[id(entry)]
+
+    def tick(self) -> None:
+        now = self._clock()
+        with self._lock:
+            late = [entry for entry in self._runs.values() if entry.deadline <= now]
+        for entry in late:
+            entry.cancel.give_up()
+            if not entry.told and entry.deadline + self._grace <= now:
+                entry.told = True
+                entry.on_stuck()
+
+    @property
+    def stuck(self) -> int:
+        """Runs that do not end although they were given up: an endless kernel."""
+        return sum(entry.told for entry in list(self._runs.values()))
