@@ -1,0 +1,152 @@
+"""Decide about rollouts: one process at a time, whoever holds the lease. Evidence in, one action out, persisted.
+
+There is nothing to do after that: what should be served has changed in the store, and every worker converges.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from recognizer.action import Wait
+from recognizer.errors import Conflict, RecognizerError
+from recognizer.home import Home
+from recognizer.next_action import Observed, next_action
+from recognizer.rollout import Rollout
+from recognizer.store import Store, audit, evidence, freezes, leases, quarantine, rollouts, workers
+from recognizer.store.clock import clock
+from recognizer.store.leases import Lease
+from recognizer.store.processes import is_alive, this_process
+from recognizer.store.rollouts import LEASE
+from recognizer.store.served import read_served
+from recognizer.verdict import Bench
+from serving.link import Link
+
+STEP_SECONDS = 0.1
+"""How often the leader decides."""
+RENEW_SECONDS = 1.0
+LEASE_SECONDS = 5.0
+"""For how long the lease outlives a leader that nobody can see to be dead."""
+FORGET_SECONDS = 86_400.0
+"""Workers that were silent for longer are listed no more."""
+
+
+class Controller:
+    """One thread per process; of all processes one leads.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, url: str, home: Home, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link = Link(url)
+        self._home = home
+        self._clock = clock
+        self._holder = f"{this_process()}"
+        self._lease: Lease | None = None
+        self._renewed = -RENEW_SECONDS
+        self._bench = Bench()
+        self._away = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+        self._log = structlog.get_logger("recognizer.rollout")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process decides."""
+        return self._lease is not None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the lease back, so that another process leads at once."""
+        self._stopping.set()
+        self._thread.join()
+        try:
+            if self._lease is not None:
+                leases.release(self._link.open(), self._lease)
+        except RecognizerError:
+            pass  # it ends by itself
+        self._lease = None
+        self._link.close()
+
+    def step(self) -> None:
+        """Keep the lease, and decide once about every rollout that is due; what goes wrong is written down."""
+        try:
+            store = self._link.open()
+            if self._keep_lease(store):
+                for rollout in rollouts.due(store):
+                    self._decide(store, rollout)
+            self._away = False
+        except Conflict as error:
+            # the lease is another process's, or somebody changed the rollout: read again and decide again
+            self._log.info("decided again", what=error.what, where=error.where)
+            self._lease, self._bench = None, Bench()
+        except RecognizerError as error:
+            self._link.close()
+            self._lease = None  # what it cannot renew it does not hold
+            if not self._away:  # one line, however often it is tried
+                self._log.error("rollouts wait: the store does not answer", **error.as_json())
+            self._away = True
+
+    def _keep_lease(self, store: Store) -> bool:
+        now = self._clock()
+        if self._lease is not None and now - self._renewed < RENEW_SECONDS:
+            return True
+        if self._lease is None and now - self._renewed < RENEW_SECONDS:
+            return False
+        self._renewed = now
+        if self._lease is not None:
+            leases.renew(store, self._lease, LEASE_SECONDS)
+            return True
+        held = leases.held(store, LEASE)
+        if held is not None and not leases.may_take(held, is_alive(held.holder) if held.holder else None):
+            return False
+        try:
+            self._lease = leases.acquire(store, LEASE, self._holder, LEASE_SECONDS)
+        except Conflict:  # another process was faster
+            return False
+        self._bench = Bench()  # nothing that was known before is believed
+        workers.forget(store, FORGET_SECONDS)
+        audit.write_head(store, self._home)  # the leader before may have been killed before it could
+        self._log.info("decides about rollouts", epoch=self._lease.epoch)
+        return True
+
+    def _decide(self, store: Store, rollout: Rollout) -> None:
+        if evidence.waiting(store, rollout.id):
+            evidence.number(store, rollout.id, rollout.position, self._lease)
+        judgement, judged, answers = self._bench.judge(rollout, lambda after: evidence.of(store, rollout.id, after=after))
+        champion = read_served(store).champions.get(rollout.task)
+        freeze, suspect = freezes.frozen(store, rollout.task), quarantine.find(store, rollout.digest)
+        observed = Observed(
+            barrier=workers.barrier(workers.live(store), rollout.digest),
+            judgement=judgement,
+            champion=champion.digest if champion else None,
+            answers=answers,
+            frozen=str(freeze) if freeze else None,
+            quarantined=suspect.reason if suspect else None,
+        )
+        action = next_action(rollout, observed, clock(store))
+        if isinstance(action, Wait):
+            return
+        changed = rollouts.apply(store, rollout, action, lease=self._lease, judged=judged, home=self._home)
+        self._log.info(
+            action.name,
+            task=changed.task,
+            rollout=changed.id,
+            version=changed.version,
+            phase=str(changed.phase),
+            step=changed.step_name,
+            reason=changed.reason,
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.wait(STEP_SECONDS):
+            try:
+                self.step()
+            except Exception:  # this thread must not end
+                self._log.exception("deciding about rollouts failed")
