@@ -1,0 +1,59 @@
+"""What the two models of a rollout did, counted in batches: what every verdict in service is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SIGNALS = ("error", "invalid", "slow", "misread")
+"""Kinds of bad events: the model raised, it answered nonsense, it took too long, it was wrong (told later)."""
+
+
+@dataclass(frozen=True)
+class ArmCounts:
+    """One model's answers in a batch.
+
+    Attributes:
+        answers: requests it was asked to answer.
+        bad: how many of them were bad, by signal; a signal that is left out had none.
+    """
+
+    answers: int = 0
+    bad: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """Requests that both models answered.
+
+    Attributes:
+        pairs: how many there were.
+        challenger_only, champion_only: how many were bad for that model alone.
+    """
+
+    pairs: int = 0
+    challenger_only: int = 0
+    champion_only: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one worker counted between two flushes.
+
+    `challenger` is the new model and `champion` the old one, also after the promotion.
+
+    Attributes:
+        worker: name of the worker.
+        sequence: number of the batch in its worker, from 1 and without gaps unless one was lost.
+        paired: by signal.
+        compared: requests on which the answers of both were compared.
+        disagreed: on how many of them the answers differed.
+    """
+
+    worker: str
+    sequence: int
+    champion: ArmCounts = ArmCounts()
+    challenger: ArmCounts = ArmCounts()
+    paired: Mapping[str, PairCounts] = field(default_factory=dict)
+    compared: int = 0
+    disagreed: int = 0
