@@ -1,7 +1,7 @@
 """Confidence sequences: ranges that hold at every moment at once, for people who watch a rollout. No verdict uses them.
 
-Source: Robbins, "Statistical methods related to the law of the iterated logarithm" (1970); Howard, Ramdas, McAuliffe, Sekhon,
-"Time-uniform, nonparametric, nonasymptotic confidence sequences" (2021), the beta-binomial mixture.
+Source: Robbins, "Statistical methods related to the law of the iterated logarithm" (1970); Howard, Ramdas, McAuliffe,
+Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences" (2021), the beta-binomial mixture.
 """
 
 from __future__ import annotations

@@ -90,15 +90,17 @@ class JudgeLimits:
     seconds: float = 86_400.0
 
     def __post_init__(self) -> None:
-        parts = [*self.signals.values(), *self.guards.values()]
-        spent = sum(part.alpha for part in parts)
+        alphas = [part.alpha for part in self.signals.values()] + [part.alpha for part in self.guards.values()]
+        spent = sum(alphas)
         faults = [
-            (spent > self.alpha * (1 + 1e-9), f"signals and guards spend alpha {spent:.4g}, more than {self.alpha:.4g}"),
+            (
+                spent > self.alpha * (1 + 1e-9),
+                f"signals and guards spend alpha {spent:.4g}, more than {self.alpha:.4g}",
+            ),
             (not set(self.signals) <= set(SIGNALS), f"signals {sorted(self.signals)}, known are {sorted(SIGNALS)}"),
             (bool(set(self.signals) & set(self.guards)), "a guard bears the name of a signal"),
-            (any(not 0 < part.alpha < 1 for part in parts), "an alpha outside (0, 1)"),
             (
-                any(not 0 < share < 1 for share in (self.alpha, self.pass_alpha, self.disagreement_alpha)),
+                any(not 0 < a < 1 for a in (*alphas, self.alpha, self.pass_alpha, self.disagreement_alpha)),
                 "an alpha outside (0, 1)",
             ),
             (
@@ -131,7 +133,8 @@ class JudgeLimits:
                 given["signals"] = {name: SignalLimits(**limits) for name, limits in given["signals"].items()}
             if "guards" in given:
                 given["guards"] = {
-                    name: Guard(**{**guard, "events": tuple(guard["events"])}) for name, guard in given["guards"].items()
+                    name: Guard(**{**guard, "events": tuple(guard["events"])})
+                    for name, guard in given["guards"].items()
                 }
             return cls(**given)
         except (TypeError, KeyError, AttributeError) as error:

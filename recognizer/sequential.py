@@ -1,24 +1,24 @@
 """Sequential tests of a rollout: evidence that may be looked at after every batch, as often as one likes.
 
 Each test bets against a null hypothesis, at odds that are fair or worse while the hypothesis is true. Its capital, the
-**e-value**, starts at 1 and has then an expectation of at most 1 whenever one stops; it reaches 1/α with a probability of
-at most α, ever (Ville's inequality). So "roll back as soon as the e-value is 1/α" is wrong in at most a share α of all
-rollouts, however often and whenever somebody looks.
+**e-value**, starts at 1 and has then an expectation of at most 1 whenever one stops; it reaches 1/α with a
+probability of at most α, ever (Ville's inequality). So "roll back as soon as the e-value is 1/α" is wrong in at most
+a share α of all rollouts, however often and whenever somebody looks.
 
-What is bet on is never *how many* bad events there are, only *whose* they are. Rates may drift, jump and burst as long as
-they do so for both models; a stake depends on earlier batches alone.
+What is bet on is never *how many* bad events there are, only *whose* they are. Rates may drift, jump and burst as
+long as they do so for both models; a stake depends on earlier batches alone.
 
-Arrays: every function works on arrays of any shape `...` (one rollout, or thousands simulated side by side); odds ratios
-are the last axis `J` of what it returns. The hypotheses are about every single request, given all that went before it:
-*the challenger is bad with a probability of at most the champion's*, or, with a tolerance t, *at most champion's + t x (1 −
-champion's)*: the challenger may spoil a share t of the answers that the champion gets right.
+Arrays: every function works on arrays of any shape `...` (one rollout, or thousands simulated side by side); odds
+ratios are the last axis `J` of what it returns. The hypotheses are about every single request, given all that went
+before it: *the challenger is bad with a probability of at most the champion's*, or, with a tolerance t, *at most
+champion's + t x (1 − champion's)*: the challenger may spoil a share t of the answers that the champion gets right.
 
 Sources:
     Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for optional stopping"
         (block-wise e-variables for two samples).
-    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (predictable bets, mixtures of bets).
-    Lindon, Sanden, Shirikian, "Rapid regression detection in software deployments through sequential testing" (Netflix).
-    Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences" (see
+    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (predictable bets, mixtures of
+    bets). Lindon, Sanden, Shirikian, "Rapid regression detection in software deployments through sequential testing"
+    (Netflix). Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences" (see
         `recognizer.confidence`).
     Herbster, Warmuth, "Tracking the best expert" (fixed share).
 """
@@ -57,7 +57,8 @@ class Bets:
         if min(self.odds) <= 0 or min(self.prior) <= 0:
             raise ValueError("odds and parts of the capital are above 0")
         if min(self.odds) < 1 < max(self.odds):
-            # A test is of one side: its null hypothesis is composite, and only bets on one side are fair under all of it.
+            # A test is of one side: its null hypothesis is composite, and only bets on one side are fair under all of
+            #     it.
             raise ValueError(f"odds {self.odds} lie on both sides of 1")
 
 
@@ -113,23 +114,23 @@ def two_arms(
     champion, challenger: (answers, bad ones among them), each an int or an array of shape `...`. Returns `(..., J)`.
 
     **Tolerance 0** (`coin=0`). Let n₁ of the n answers be the challenger's and K of the n be bad. If the models are
-    equally bad, a request is bad or not whoever answers it, and the lot decides whose the K are: the challenger's number
-    k is hypergeometric, whatever made the K happen. A bet at the odds ratio ω pays
+    equally bad, a request is bad or not whoever answers it, and the lot decides whose the K are: the challenger's
+    number k is hypergeometric, whatever made the K happen. A bet at the odds ratio ω pays
 
         E = ω^k / Σₓ P(x) ω^x,    P hypergeometric (n, K, n₁),
 
     with expectation exactly 1. If for each request the challenger is bad with a smaller probability, couple the two
     worlds so that a bad answer of its becomes a good one: (k, K) → (k−1, K−1), and E falls, for ω ≥ 1, because
-    Σ P_K(x) ω^x ≤ ω Σ P_{K−1}(x) ω^x (X_K ≤ X_{K−1} + 1 when one more of the population is marked). So E ≤ 1 in expectation
-    under the whole null hypothesis, also when rates differ between requests and burst. For ω ≤ 1 all is turned round:
-    E tests "the challenger is at least as bad".
+    Σ P_K(x) ω^x ≤ ω Σ P_{K−1}(x) ω^x (X_K ≤ X_{K−1} + 1 when one more of the population is marked). So E ≤ 1 in
+    expectation under the whole null hypothesis, also when rates differ between requests and burst. For ω ≤ 1 all is
+    turned round: E tests "the challenger is at least as bad".
 
     **Tolerance** (`coin` > 0). Spoil every good answer of the champion with probability `coin`, by a thrown coin. The
     hypothesis "challenger ≤ champion + coin x (1 − champion)" says that the challenger is no worse than that spoilt
-    champion, and the argument above holds word for word for every throw. Nothing is thrown: E is the mean over all throws,
-    Σ_b Binomial(b; good, coin) E(k, K + b), and a mean of e-values is one. It is a number, the same for everybody who
-    replays it, and its logarithm is larger on average than that of a single throw. (Leaving out throws of probability
-    below 1e-20 makes E smaller, never larger.)
+    champion, and the argument above holds word for word for every throw. Nothing is thrown: E is the mean over all
+    throws, Σ_b Binomial(b; good, coin) E(k, K + b), and a mean of e-values is one. It is a number, the same for
+    everybody who replays it, and its logarithm is larger on average than that of a single throw. (Leaving out throws
+    of probability below 1e-20 makes E smaller, never larger.)
 
     The block must have been closed by a rule that looks at the number of answers alone, and routed with one share.
     """
@@ -157,7 +158,7 @@ def two_arms(
 
 
 def _choose(n: Ints, k: Ints, logs: Floats) -> Floats:
-    return logs[n + 1] - logs[k + 1] - logs[n - k + 1]
+    return np.asarray(logs[n + 1] - logs[k + 1] - logs[n - k + 1])
 
 
 def _spoilt(answers: Ints, bad: Ints, coin: float, logs: Floats) -> tuple[Ints, Floats]:
@@ -177,7 +178,7 @@ def _spoilt(answers: Ints, bad: Ints, coin: float, logs: Floats) -> tuple[Ints, 
 
 
 def _hypergeometric(n0: Ints, n1: Ints, k: Ints, bad: Ints, weight: Floats, bets: Bets, logs: Floats) -> Floats:
-    """log Σ_b weight_b ω^k / Σₓ P(x) ω^x for every row and ω; bad, weight: (rows, B)."""
+    """Log Σ_b weight_b ω^k / Σₓ P(x) ω^x for every row and ω; bad, weight: (rows, B)."""
     champion, challenger, total = n0[:, None, None], n1[:, None, None], bad[:, :, None]
     lowest, highest = np.maximum(total - champion, 0), np.minimum(challenger, total)
     x = lowest + np.arange(int((highest - lowest).max(initial=0)) + 1)
@@ -201,14 +202,15 @@ def pairs(
     """Logarithm of what each bet pays on requests that both models answered; shapes as in `two_arms`.
 
     For sticky keys: the requests of one camera come together and fail together, so whose requests are bad says more
-    about the camera than about the model. On the same request the camera is the same for both. Under the null hypothesis a
-    pair on which they differ is, given all before it, challenger-bad with probability ≤ ½ whatever the camera; a bet
-    at the odds ratio ω pays 2ω/(1+ω) if it is and 2/(1+ω) if not: expectation at most 1 (McNemar's test, sequential).
+    about the camera than about the model. On the same request the camera is the same for both. Under the null
+    hypothesis a pair on which they differ is, given all before it, challenger-bad with probability ≤ ½ whatever the
+    camera; a bet at the odds ratio ω pays 2ω/(1+ω) if it is and 2/(1+ω) if not: expectation at most 1 (McNemar's
+    test, sequential).
 
     coin: as in `two_arms`, thrown for every pair on which the champion is not alone in being bad. It turns "only the
-    challenger" into "both" and "neither" into "only the champion", and the mean over all throws is a product. (A pair bad
-    for both has its coin too, because the counts do not tell such pairs from good ones. With a = P(only the challenger),
-    b = P(only the champion), the hypothesis that results is a − b ≤ coin x (1 − b).)
+    challenger" into "both" and "neither" into "only the champion", and the mean over all throws is a product. (A pair
+    bad for both has its coin too, because the counts do not tell such pairs from good ones. With a = P(only the
+    challenger), b = P(only the champion), the hypothesis that results is a − b ≤ coin x (1 − b).)
     """
     n, c, b = (np.asarray(part, dtype=np.float64)[..., None] for part in (number, challenger_only, champion_only))
     odds = np.array(bets.odds)

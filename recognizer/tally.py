@@ -1,13 +1,13 @@
 """Tally of a rollout: the evidence so far, folded batch by batch, and what each test has made of it.
 
-The fold is pure: the same batches in the same order give the same tally to the last bit, so a new controller goes on where
-the one before stopped, and everybody can replay a verdict.
+The fold is pure: the same batches in the same order give the same tally to the last bit, so a new controller goes on
+where the one before stopped, and everybody can replay a verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import log
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import numpy as np
 from recognizer.errors import FormatError
 from recognizer.evidence import ArmCounts, Batch, PairCounts
 from recognizer.limits import JudgeLimits
-from recognizer.sequential import FINE, WORSE, Bets, Capital, Floats, grow, one_arm, pairs, stake, two_arms
+from recognizer.sequential import FINE, WORSE, Bets, Capital, Floats, grow, one_arm, pairs, two_arms
 from recognizer.split import Mode
 
 DISAGREEMENT = "disagreement"
@@ -93,15 +93,18 @@ class Series:
         waiting: by worker, what was counted and not yet bet on.
         total: of answers routed by lot.
         paired: of requests that both models answered.
-        tests: `worse`: evidence that the challenger is worse than tolerated. A signal has `fine` as well: evidence that it is
-            better than tolerance and margin; a guard has `above`: evidence that the challenger breaks the limit.
+        tests: `worse`: evidence that the challenger is worse than tolerated. A signal has `fine` as well: evidence
+            that it is better than tolerance and margin; a guard has `above`: evidence that the challenger breaks the
+            limit.
+        highest: the largest that `against` has been.
         crossed: ordinal of the batch at which the evidence against the challenger first sufficed.
     """
 
     tests: Mapping[str, Wealth]
     waiting: Mapping[str, Counts] = field(default_factory=dict)
     total: Counts = Counts()
-    paired: PairCounts = PairCounts()
+    paired: PairCounts = field(default_factory=PairCounts)
+    highest: float = 0.0
     crossed: int | None = None
 
     @property
@@ -175,8 +178,6 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; floats come back to the last bit."""
-        from dataclasses import asdict
-
         return {"version": _VERSION, **asdict(self)}
 
     @classmethod
@@ -215,6 +216,7 @@ def _series(plain: Mapping[str, Any]) -> Series:
         waiting={name: Counts(**counts) for name, counts in plain["waiting"].items()},
         total=Counts(**plain["total"]),
         paired=PairCounts(**plain["paired"]),
+        highest=plain["highest"],
         crossed=plain["crossed"],
     )
 
@@ -237,7 +239,9 @@ def update(tally: Tally, numbered: Numbered, limits: JudgeLimits) -> Tally:
         return tally
     batch = numbered.batch
     if numbered.step != tally.step:
-        closed = {name: _closed(series, name, limits, numbered.ordinal, least=1) for name, series in tally.series.items()}
+        closed = {
+            name: _closed(series, name, limits, numbered.ordinal, least=1) for name, series in tally.series.items()
+        }
         tally = replace(tally, series=closed, step=numbered.step, answers=(0, 0), step_compared=0)
     tally = replace(tally, ordinal=numbered.ordinal, mode=numbered.mode)
     known = tally.workers.get(batch.worker)
@@ -249,7 +253,9 @@ def update(tally: Tally, numbered: Numbered, limits: JudgeLimits) -> Tally:
         replace(
             tally,
             workers={**tally.workers, batch.worker: seen},
-            series={name: _counted(series, name, batch, limits, numbered.ordinal) for name, series in tally.series.items()},
+            series={
+                name: _counted(series, name, batch, limits, numbered.ordinal) for name, series in tally.series.items()
+            },
             answers=(
                 tally.answers[0] + batch.champion.answers + both,
                 tally.answers[1] + batch.challenger.answers + both,
@@ -307,9 +313,7 @@ def _counted(series: Series, name: str, batch: Batch, limits: JudgeLimits, ordin
     counts, both = counts_of(name, batch, limits), pairs_of(name, batch, limits)
     if counts.answers:
         waiting = series.waiting.get(batch.worker, Counts()) + counts
-        series = replace(
-            series, waiting={**series.waiting, batch.worker: waiting}, total=series.total + counts
-        )
+        series = replace(series, waiting={**series.waiting, batch.worker: waiting}, total=series.total + counts)
         series = _closed(series, name, limits, ordinal, least=limits.block)
     if both.pairs or both.challenger_only or both.champion_only:
         known = series.paired
@@ -346,15 +350,14 @@ def _bet(
         factors = factors_of(test, name, limits, arms, both)
         tests[test] = wealth if factors is None else wealth.paid(factors, FINE if test == "fine" else WORSE)
     series = replace(series, tests=tests)
+    series = replace(series, highest=max(series.highest, series.against))
     alpha = (limits.guards[name] if name in limits.guards else limits.signals[name]).alpha
     if series.crossed is None and series.against >= -log(alpha):
         series = replace(series, crossed=ordinal)
     return series
 
 
-def factors_of(
-    test: str, name: str, limits: JudgeLimits, arms: Any = None, both: Any = None
-) -> Floats | None:
+def factors_of(test: str, name: str, limits: JudgeLimits, arms: Any = None, both: Any = None) -> Floats | None:
     """What the bets of a test pay, (..., J): on `arms`, a block routed by lot, or on `both`, pairs.
 
     Counts and PairCounts may hold arrays: simulations bet on thousands of rollouts at once with these very lines.
@@ -369,5 +372,6 @@ def factors_of(
         coin = signal.tolerance if test == "worse" else signal.tolerance + signal.margin
         bets = WORSE if test == "worse" else FINE
     if arms is not None:
-        return two_arms(*arms.arms, bets, coin)
+        champion, challenger = arms.arms
+        return two_arms(champion, challenger, bets, coin)
     return pairs(both.pairs, both.challenger_only, both.champion_only, bets, coin)
