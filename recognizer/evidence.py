@@ -14,12 +14,16 @@ class ArmCounts:
     """One model's answers in a batch.
 
     Attributes:
-        answers: requests it was asked to answer.
-        bad: how many of them were bad, by signal; a signal that is left out had none.
+        answers: requests it was asked to answer, each routed to it by lot; what was routed by a sticky key stands
+            in `paired` alone.
+        bad: how many of them were bad, by signal; a signal that is left out had none. Beside the signals it may count
+            `late`: answers above the absolute limit.
+        labelled: answers, from any time, of which the truth was told in this batch: what `misread` is counted among.
     """
 
     answers: int = 0
     bad: Mapping[str, int] = field(default_factory=dict)
+    labelled: int = 0
 
 
 @dataclass(frozen=True)
