@@ -48,6 +48,11 @@ class Home:
         return self.root / "recognizer.db"
 
     @property
+    def audit_head(self) -> Path:
+        """Number and hash of the audit trail's newest row, kept outside the store to check it against."""
+        return self.root / "audit-head.json"
+
+    @property
     def mlruns(self) -> Path:
         return self.root / "mlruns"
 

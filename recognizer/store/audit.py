@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -22,8 +21,6 @@ from recognizer.store.clock import read_clock
 from recognizer.store.database import Store
 from recognizer.store.engine import to_json
 from recognizer.store.schema import audit, audit_head
-
-HEAD_FILE = "audit-head.json"
 
 MOST_ROWS_OF_A_KILL = 4
 """Rows that one transaction may write: so many may be there before the head was ever written."""
@@ -113,7 +110,7 @@ def write_head(store: Store, home: Home) -> None:
             return
         if isinstance(noted, str) or (noted is not None and _contradiction(connection, noted) is not None):
             return
-    atomic_write(_file(home), canonical_json({"number": head.number, "hash": head.hash}) + b"\n")
+    atomic_write(home.audit_head, canonical_json({"number": head.number, "hash": head.hash}) + b"\n")
 
 
 def verify_audit(store: Store, home: Home) -> list[str]:
@@ -129,7 +126,7 @@ def verify_audit(store: Store, home: Home) -> list[str]:
             problems.append(noted)
         elif noted is None:
             if len(rows) > MOST_ROWS_OF_A_KILL:
-                problems.append(f"{_file(home)} is missing, and the trail has {len(rows)} rows")
+                problems.append(f"{home.audit_head} is missing, and the trail has {len(rows)} rows")
         elif (said := _contradiction(connection, noted)) is not None:
             problems.append(said)
     return problems
@@ -169,16 +166,12 @@ def _head(connection: Connection) -> Head:
     return Head(row.number, row.hash)
 
 
-def _file(home: Home) -> Path:
-    return home.root / HEAD_FILE
-
-
 def _read_head(home: Home) -> Head | str | None:
     """The head noted outside the store; None when there is none, a text when it cannot be read."""
     try:
-        content = json.loads(_file(home).read_bytes())
+        content = json.loads(home.audit_head.read_bytes())
         return Head(int(content["number"]), str(content["hash"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{_file(home)} cannot be read ({type(error).__name__}: {error})"
+        return f"{home.audit_head} cannot be read ({type(error).__name__}: {error})"

@@ -89,7 +89,7 @@ def _crown(
 
 def _before(connection: Connection, rollout: Rollout) -> str | None:
     """Digest of the champion before the one that a rollback brings back; None when it was the first."""
-    made = (rollouts.c.digest == rollout.champion_digest) & (rollouts.c.phase == Phase.HEALTHY)
+    made = (rollouts.c.digest == rollout.champion_digest) & (rollouts.c.phase == Phase.HEALTHY.value)
     found = newest(connection, (rollouts.c.task == rollout.task) & made)
     return None if found is None else found.champion_digest
 

@@ -212,7 +212,7 @@ def due(store: Store) -> builtins.list[Rollout]:
     These are the open ones, those that wait behind none, and those that made a champion which late feedback may
     still take back.
     """
-    ended = (rollouts.c.phase == Phase.HEALTHY) & (rollouts.c.digest == served.c.digest)
+    ended = (rollouts.c.phase == Phase.HEALTHY.value) & (rollouts.c.digest == served.c.digest)
     of_champions = select(rollouts).join(served, served.c.task == rollouts.c.task).where(ended)
     with store.read() as connection:
         rows = connection.execute(select(rollouts).where(rollouts.c.place.is_not(None)))
@@ -263,7 +263,7 @@ def _asked_for(connection: Connection, task: str, wish: Wish) -> Rollout:
     if found is None and wish is Wish.UNDO:
         champion = champion_within(connection, task)
         made = rollouts.c.digest == (champion.digest if champion else None)
-        found = newest(connection, (rollouts.c.task == task) & (rollouts.c.phase == Phase.HEALTHY) & made)
+        found = newest(connection, (rollouts.c.task == task) & (rollouts.c.phase == Phase.HEALTHY.value) & made)
     found = found or newest_of(connection, task)
     if found is None:
         raise NotFound(f"task {task!r} has no rollout", hint=f"recognizer rollout start {task}")

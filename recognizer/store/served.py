@@ -18,6 +18,7 @@ from recognizer.store.clock import database_now
 from recognizer.store.database import Store
 from recognizer.store.freezes import require_thawed
 from recognizer.store.leases import Lease, fence
+from recognizer.store.quarantine import require_free
 from recognizer.store.rollout_rows import read_splits
 from recognizer.store.schema import generation, served, versions
 
@@ -103,7 +104,8 @@ def promote(
         who: a person or a night, for the audit trail.
 
     Raises:
-        Conflict: another champion than the expected one serves, the task is frozen, or the lease is lost.
+        Conflict: another champion than the expected one serves, the task is frozen, the digest is in quarantine, or the
+            lease is lost.
         NotFound: no such version with this digest is registered.
     """
     with store.write() as connection:
@@ -112,6 +114,7 @@ def promote(
         if found is not None and found.digest == digest:
             return found
         require_thawed(connection, task)
+        require_free(connection, digest, f"version {version} of task {task!r}")
         serving = None if found is None else found.digest
         return crown(
             connection,

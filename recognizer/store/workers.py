@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from recognizer.next_action import Barrier
 from recognizer.store.clock import database_now
@@ -84,9 +84,14 @@ def forget(store: Store, seconds: float) -> int:
 
 def list(store: Store) -> builtins.list[Worker]:
     """Every worker that is known, by name, the dead ones too."""
-    query = select(workers, (database_now() - workers.c.heartbeat_at).label("age")).order_by(workers.c.name)
     with store.read() as connection:
-        rows = [row._mapping for row in connection.execute(query)]
+        return list_within(connection)
+
+
+def list_within(connection: Connection) -> builtins.list[Worker]:
+    """`list`, inside a transaction."""
+    query = select(workers, (database_now() - workers.c.heartbeat_at).label("age")).order_by(workers.c.name)
+    rows = [row._mapping for row in connection.execute(query)]
     return [Worker(**{**row, "problems": tuple(row["problems"]), "age": max(row["age"], 0.0)}) for row in rows]
 
 

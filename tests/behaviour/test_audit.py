@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select, update
 
 from recognizer.home import Home
 from recognizer.store import audit, open_store
-from recognizer.store.audit import HEAD_FILE, append, verify_audit, write_head
+from recognizer.store.audit import append, verify_audit, write_head
 from recognizer.store.schema import audit as table
 from recognizer.store.schema import audit_head
 
@@ -55,7 +55,7 @@ def test_rows_follow_one_another(store, home):
     assert [one.previous_hash for one in rows[1:]] == [one.hash for one in rows[:-1]]
     assert rows[2].payload == {"share": 2.05, "at": [1, None]}
     assert verify_audit(store, home) == []
-    assert json.loads((home.root / HEAD_FILE).read_text()) == {"number": 3, "hash": rows[2].hash}
+    assert json.loads((home.audit_head).read_text()) == {"number": 3, "hash": rows[2].hash}
     assert audit.of(store, 7, limit=2) == rows[1:]
     assert audit.of(store, 8) == []
 
@@ -89,7 +89,7 @@ def test_a_head_that_was_left_behind_is_no_problem(store, home, behind):
     assert verify_audit(store, home) == []
     write_head(store, home)
     assert verify_audit(store, home) == []
-    assert json.loads((home.root / HEAD_FILE).read_text())["number"] == 3 + behind
+    assert json.loads((home.audit_head).read_text())["number"] == 3 + behind
 
 
 def test_a_head_that_was_never_written_is_missed_after_some_rows(store, home):
@@ -162,7 +162,7 @@ def test_a_trail_cut_without_its_head_row_is_found_without_the_file(store, home)
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"number": "x", "hash": ""}', '{"number": 3}'])
 def test_a_head_that_cannot_be_read_is_told_and_kept(store, home, content):
     fill(store, 3, home)
-    file = home.root / HEAD_FILE
+    file = home.audit_head
     file.write_text(content)
     write_head(store, home)
     assert file.read_text() == content

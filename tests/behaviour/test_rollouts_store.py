@@ -21,10 +21,11 @@ from recognizer.plan import make_plan
 from recognizer.rollout import Judgement, Phase, Ruling
 from recognizer.split import Mode, Split
 from recognizer.steering import Wish
-from recognizer.store import audit, evidence, open_store, outbox, quarantine, rollouts, versions
+from recognizer.store import audit, evidence, open_store, outbox, quarantine, rollouts, versions, workers
 from recognizer.store.audit import verify_audit
 from recognizer.store.freezes import freeze, frozen, unfreeze
 from recognizer.store.leases import acquire
+from recognizer.store.observation import observe
 from recognizer.store.rollout_changes import ROLLOUT_TOPIC
 from recognizer.store.schema import metadata
 from recognizer.store.served import CHAMPION_TOPIC, promote, read_generation, read_served
@@ -224,6 +225,8 @@ def test_a_quarantined_challenger_is_not_promoted(store):
     with pytest.raises(Conflict, match="in quarantine: it crashed"):
         apply(store, rollout, Promote("good"))
     assert champion(store) == 1
+    with pytest.raises(Conflict, match="in quarantine"):
+        promote(store, task="action", version=2, digest=DIGESTS[2], expected=DIGESTS[1], reason="by hand")
 
 
 # Start ----------------------------------------------------------------------------------------------------------
@@ -441,6 +444,20 @@ def test_a_paused_one_of_a_frozen_task_is_not_superseded(store):
     assert rollouts.get(store, paused.id) == paused
 
 
+def test_the_controller_sees_one_moment(store):
+    rollout = start(store)
+    for name, state in (("w1", "AVAILABLE"), ("w2", "LOADING")):
+        workers.beat(store, name, generation=2, loaded={DIGESTS[2]: state}, ready=True)
+    judgement = Judgement(Ruling.WAIT, "no answers yet")
+    seen, now = observe(store, rollout, judgement, answers=3, losses=0)
+    assert seen == Observed(Barrier(2, ("w2",)), judgement, DIGESTS[1], answers=3)
+    assert 0 <= now - rollout.step_since < 60
+    freeze(store, "action", who="ann", reason="a demo")
+    quarantine.put(store, DIGESTS[2], task="action", reason="9 of 70", who="ann")
+    seen, _ = observe(store, rollout, judgement, answers=3, losses=2)
+    assert (seen.frozen, seen.quarantined, seen.losses) == ("ann (a demo)", "9 of 70", 2)
+
+
 # Evidence and steps ---------------------------------------------------------------------------------------------
 
 
@@ -473,7 +490,7 @@ def dump(store):
         }
 
 
-def observe(rollout, verdict):
+def seen_of(rollout, verdict):
     champion_digest = rollout.digest if rollout.promoted else rollout.champion_digest
     return Observed(Barrier(2), Judgement(verdict, "70 answers"), champion_digest, answers=70)
 
@@ -483,7 +500,7 @@ def tick(verdict):
 
     def work(store, home):
         for rollout in rollouts.due(store):
-            action = next_action(rollout, observe(rollout, verdict), rollout.step_since + 1)
+            action = next_action(rollout, seen_of(rollout, verdict), rollout.step_since + 1)
             rollouts.apply(store, rollout, action, lease=None, home=home)
 
     return work
@@ -554,7 +571,7 @@ def test_a_kill_anywhere_loses_nothing_and_does_nothing_twice(scene, migrated, t
         set_the_scene(store, first)
         audit.write_head(store, home)
         before = dump(store)
-    head = home.root / audit.HEAD_FILE
+    head = home.audit_head
     noted = head.read_bytes()
     shutil.copyfile(template, file)
     with open_store(f"sqlite:///{file}") as store:

@@ -18,7 +18,7 @@ import recognizer.store
 from recognizer.errors import Conflict, DiskFull, ReadOnlyHome, StorageError, StoreUnavailable
 from recognizer.store import Store, open_store
 from recognizer.store.clock import read_clock
-from recognizer.store.schema import REVISION_TABLE, REVISIONS, generation, leases, metadata, versions
+from recognizer.store.schema import REVISION_TABLE, REVISIONS, audit_head, generation, leases, metadata, versions
 
 MIGRATIONS = Path(recognizer.store.__file__).parent / "migrations"
 
@@ -82,6 +82,24 @@ def test_every_migration_can_be_undone_and_done_again(url):
             assert set(left) == {REVISION_TABLE}
     with open_store(url) as store, store.read() as connection:
         assert connection.execute(select(generation.c.number)).scalar_one() == 0
+
+
+def test_a_store_of_the_first_version_keeps_what_it_holds(url):
+    from alembic import command
+    from alembic.config import Config
+
+    with open_store(url) as store:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with store.write() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0001")
+            connection.execute(update(generation).values(number=5))
+    with pytest.raises(StoreUnavailable, match="older revision 0001"):
+        open_store(url, migrate=False)
+    with open_store(url) as store, store.read() as connection:
+        assert connection.execute(select(generation.c.number)).scalar_one() == 5
+        assert connection.execute(select(audit_head.c.number)).scalar_one() == 0
 
 
 def test_four_processes_may_make_the_store_at_once(empty_store_url):
