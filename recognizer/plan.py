@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -87,6 +87,7 @@ class Plan:
         load_seconds: how long the workers may take to load the challenger.
         load_first: the challenger is promoted only when every worker has loaded it; without it at once.
         losses: as many worker processes lost to the challenger take it out.
+        judge: what differs from the judge's own limits, in the words of `recognizer.limits.JudgeLimits`.
 
     Raises:
         UsageError: no order that a rollout can go.
@@ -96,6 +97,7 @@ class Plan:
     load_seconds: float = LOAD_SECONDS
     load_first: bool = True
     losses: int = 1
+    judge: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         order = [planned.step for planned in self.steps]
@@ -131,13 +133,14 @@ class Plan:
             "load_seconds": self.load_seconds,
             "load_first": self.load_first,
             "losses": self.losses,
+            "judge": dict(self.judge),
         }
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The plan that `as_dict` wrote."""
         steps = (PlannedStep(Step(one["step"]), one["share"], one["seconds"]) for one in stored["steps"])
-        return cls(tuple(steps), stored["load_seconds"], stored["load_first"], stored["losses"])
+        return cls(tuple(steps), stored["load_seconds"], stored["load_first"], stored["losses"], stored["judge"])
 
 
 def make_plan(
@@ -148,6 +151,7 @@ def make_plan(
     seconds: float = DAY,
     load_seconds: float = LOAD_SECONDS,
     losses: int = 1,
+    judge: Mapping[str, Any] | None = None,
 ) -> Plan:
     """The plan of a strategy.
 
@@ -155,6 +159,7 @@ def make_plan(
         shares: of the canary steps.
         holdback: what the champion before answers during the bake.
         seconds: time limit of each step.
+        judge: see `Plan`.
 
     Raises:
         UsageError: unknown strategy, or numbers that no plan can have.
@@ -172,7 +177,7 @@ def make_plan(
         Strategy.BLUE_GREEN: (promote, PlannedStep(Step.BAKE, 0.0, seconds)),
         Strategy.IMMEDIATE: (promote,),
     }
-    return Plan(steps[strategy], load_seconds, strategy is not Strategy.IMMEDIATE, losses)
+    return Plan(steps[strategy], load_seconds, strategy is not Strategy.IMMEDIATE, losses, judge or {})
 
 
 def _wrong(what: str, hint: str) -> UsageError:

@@ -165,6 +165,11 @@ def split_of(rollout: Rollout) -> Split | None:
     return Split(rollout.task, rollout.id, _MODES[rollout.step], version, digest, share, rollout.salt)
 
 
+def mode_at(plan: Plan, position: int) -> Mode:
+    """What the other model is there for while a rollout is at a position of its plan."""
+    return _MODES.get(None if position == LOADING else plan.steps[position].step, Mode.LOAD)
+
+
 def require_transition(rollout: Rollout, wanted: Phase) -> None:
     """Raise Conflict unless the rollout may go to the phase."""
     if wanted not in TRANSITIONS[rollout.phase]:

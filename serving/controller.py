@@ -8,21 +8,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 from recognizer.action import Wait
 from recognizer.errors import Conflict, RecognizerError
 from recognizer.home import Home
-from recognizer.next_action import Observed, next_action
+from recognizer.ledger import Ledger, in_step
+from recognizer.next_action import next_action
 from recognizer.rollout import Rollout
-from recognizer.store import Store, audit, evidence, freezes, leases, quarantine, rollouts, workers
-from recognizer.store.clock import clock
+from recognizer.store import Store, audit, evidence, leases, rollouts, workers
 from recognizer.store.leases import Lease
+from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
-from recognizer.store.served import read_served
-from recognizer.verdict import Bench
 from serving.link import Link
 
 STEP_SECONDS = 0.1
@@ -45,10 +45,10 @@ class Controller:
         self._link = Link(url)
         self._home = home
         self._clock = clock
-        self._holder = f"{this_process()}"
+        self._holder = this_process()
         self._lease: Lease | None = None
         self._renewed = -RENEW_SECONDS
-        self._bench = Bench()
+        self._ledger = Ledger()
         self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -66,11 +66,9 @@ class Controller:
         """Give the lease back, so that another process leads at once."""
         self._stopping.set()
         self._thread.join()
-        try:
+        with suppress(RecognizerError):  # else it ends by itself
             if self._lease is not None:
                 leases.release(self._link.open(), self._lease)
-        except RecognizerError:
-            pass  # it ends by itself
         self._lease = None
         self._link.close()
 
@@ -85,7 +83,7 @@ class Controller:
         except Conflict as error:
             # the lease is another process's, or somebody changed the rollout: read again and decide again
             self._log.info("decided again", what=error.what, where=error.where)
-            self._lease, self._bench = None, Bench()
+            self._lease, self._ledger = None, Ledger()
         except RecognizerError as error:
             self._link.close()
             self._lease = None  # what it cannot renew it does not hold
@@ -110,27 +108,20 @@ class Controller:
             self._lease = leases.acquire(store, LEASE, self._holder, LEASE_SECONDS)
         except Conflict:  # another process was faster
             return False
-        self._bench = Bench()  # nothing that was known before is believed
+        self._ledger = Ledger()  # nothing that was known before is believed
         workers.forget(store, FORGET_SECONDS)
         audit.write_head(store, self._home)  # the leader before may have been killed before it could
         self._log.info("decides about rollouts", epoch=self._lease.epoch)
         return True
 
     def _decide(self, store: Store, rollout: Rollout) -> None:
-        if evidence.waiting(store, rollout.id):
-            evidence.number(store, rollout.id, rollout.position, self._lease)
-        judgement, judged, answers = self._bench.judge(rollout, lambda after: evidence.of(store, rollout.id, after=after))
-        champion = read_served(store).champions.get(rollout.task)
-        freeze, suspect = freezes.frozen(store, rollout.task), quarantine.find(store, rollout.digest)
-        observed = Observed(
-            barrier=workers.barrier(workers.live(store), rollout.digest),
-            judgement=judgement,
-            champion=champion.digest if champion else None,
-            answers=answers,
-            frozen=str(freeze) if freeze else None,
-            quarantined=suspect.reason if suspect else None,
-        )
-        action = next_action(rollout, observed, clock(store))
+        if evidence.waits(store, rollout.id):
+            evidence.number(store, rollout.id, self._lease)
+        verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
+        judged = self._ledger.seen(rollout)
+        judgement = in_step(rollout, verdict, judged)
+        observed, now = observe(store, rollout, judgement, answers=self._ledger.answers(rollout))
+        action = next_action(rollout, observed, now)
         if isinstance(action, Wait):
             return
         changed = rollouts.apply(store, rollout, action, lease=self._lease, judged=judged, home=self._home)

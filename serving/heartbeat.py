@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -78,10 +79,8 @@ class Heartbeat:
         self._stopping.set()
         self._thread.join()
         self.step()
-        try:
+        with suppress(RecognizerError):  # it is then taken for dead after a while, which it is
             workers.leave(self._link.open(), self._name)
-        except RecognizerError:
-            pass  # it is then taken for dead after a while, which it is
         self._link.close()
 
     def step(self) -> None:
@@ -112,7 +111,9 @@ class Heartbeat:
                 try:
                     evidence.append(store, rollout, [batch for number, batch in batches if number == rollout])
                 except Conflict as error:  # another store lies there now (a backup), and knows no such rollout
-                    self._log.warning("evidence of a rollout that is unknown is dropped", rollout=rollout, error=str(error))
+                    self._log.warning(
+                        "evidence of a rollout that is unknown is dropped", rollout=rollout, error=str(error)
+                    )
             for _ in batches:
                 self._waiting.popleft()
 

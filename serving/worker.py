@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from recognizer.evidence import Batch
 from recognizer.settings import Settings
 from serving.background import BackgroundLoader
 from serving.breaker import BreakerLimits
+from serving.controller import Controller
 from serving.desired import Desired
 from serving.health import answers_all, describe
+from serving.heartbeat import Heartbeat
 from serving.loader import Loader
 from serving.reconcile import Reconciler, Wants
 from serving.release import Problem, Releases
@@ -45,7 +46,7 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, desired: Wants | None = None) -> None:
-        """`desired` says what should be served; by default it reads the store."""
+        """`desired` says what should be served; by default the store does, and is told what this process does."""
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.releases = Releases(quiesce_seconds=settings.quiesce_seconds)
         self.body_limit = settings.body_limit_mb * 1024 * 1024
@@ -63,6 +64,13 @@ class Worker:
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
         self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
+        self._duties: tuple[Heartbeat, Controller] | None = None
+        if desired is None:
+            url = settings.database_url
+            beats = Heartbeat(
+                self.name, url, self.releases, self.trials, self.router, ready=self.ready, problems=self.problems
+            )
+            self._duties = beats, Controller(url, settings.home)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
         self._reconciling = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
@@ -82,10 +90,14 @@ class Worker:
         self._shadow.start()
         self._reconciling.start()
         self._watching.start()
+        for duty in self._duties or ():
+            duty.start()
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
         self._stopping.set()
+        if self._duties is not None:
+            self._duties[1].stop()  # another process decides from now on
         self._reconciling.join()
         self._desired.close()
         self._loads.stop()
@@ -93,14 +105,8 @@ class Worker:
         self._watching.join()
         self._shadow.stop()
         self.trials.stop()
-
-    def flush(self) -> list[tuple[int, Batch]]:
-        """Rollout and batch of all evidence since the last call; whoever calls it brings it to the store."""
-        return self.trials.flush()
-
-    def breakers(self) -> dict[str, dict[str, object]]:
-        """State of the breaker of each task with a rollout: handed to whoever reports to the store."""
-        return {task: one.trial.breaker.as_dict() for task, one in self.releases.newest.beside.items()}
+        if self._duties is not None:
+            self._duties[0].stop()
 
     def _reconcile(self) -> None:
         # the id is handed down: a worker that starts slowly could find its supervisor gone already

@@ -18,7 +18,7 @@ from recognizer.evidence import ArmCounts, Batch, PairCounts
 from recognizer.store.clock import database_now
 from recognizer.store.database import Store
 from recognizer.store.leases import Lease, fence
-from recognizer.store.schema import evidence
+from recognizer.store.schema import evidence, rollouts
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Numbered:
 
     Attributes:
         ordinal: from 1, without gaps.
+        position: of the step that the rollout was in when it was numbered.
         at: when it arrived, in seconds since 1970.
     """
 
     ordinal: int
+    position: int
     batch: Batch
     at: float
 
@@ -62,6 +64,13 @@ def append(store: Store, rollout: int, batches: Iterable[Batch]) -> int:
         return len(fresh)
 
 
+def waits(store: Store, rollout: int) -> bool:
+    """Whether batches have arrived that have no ordinal yet."""
+    unnumbered = select(evidence.c.worker).where(evidence.c.rollout == rollout, evidence.c.ordinal.is_(None)).limit(1)
+    with store.read() as connection:
+        return connection.execute(unnumbered).one_or_none() is not None
+
+
 def number(store: Store, rollout: int, lease: Lease | None) -> int:
     """Give the batches that have arrived their ordinals, in (worker, sequence) order; returns the last ordinal of all.
 
@@ -80,6 +89,7 @@ def number_within(connection: Connection, rollout: int) -> int:
             select(func.coalesce(func.max(evidence.c.ordinal), 0)).where(evidence.c.rollout == rollout)
         ).scalar_one()
     )
+    position = select(rollouts.c.position).where(rollouts.c.id == rollout).scalar_subquery()
     waiting = connection.execute(
         select(evidence.c.worker, evidence.c.sequence)
         .where(evidence.c.rollout == rollout, evidence.c.ordinal.is_(None))
@@ -94,7 +104,7 @@ def number_within(connection: Connection, rollout: int) -> int:
                 evidence.c.sequence == row.sequence,
                 evidence.c.ordinal.is_(None),
             )
-            .values(ordinal=ordinal)
+            .values(ordinal=ordinal, position=position)
         ).rowcount
         if changed != 1:
             raise Conflict("somebody else numbered the evidence", where=f"rollout {rollout}", hint="read it again")
@@ -107,7 +117,7 @@ def of(store: Store, rollout: int, *, after: int = 0) -> builtins.list[Numbered]
         select(evidence).where(evidence.c.rollout == rollout, evidence.c.ordinal > after).order_by(evidence.c.ordinal)
     )
     with store.read() as connection:
-        return [Numbered(row.ordinal, _batch(row), row.at) for row in connection.execute(query)]
+        return [Numbered(row.ordinal, row.position, _batch(row), row.at) for row in connection.execute(query)]
 
 
 def _counts(batch: Batch) -> dict[str, Any]:

@@ -187,7 +187,8 @@ evidence = Table(
     Column("rollout", RowNumber, ForeignKey("rollouts.id", name="fk_evidence_rollout"), primary_key=True),
     Column("worker", String(200), primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("ordinal", BigInteger),  # NULL until the controller has numbered it
+    Column("ordinal", BigInteger),  # NULL until the controller has numbered it, as is the position
+    Column("position", Integer),  # of the step that it counts for
     Column("counts", JSON, nullable=False),
     Column("at", Double, nullable=False),
     UniqueConstraint("rollout", "ordinal", name="uq_evidence_rollout_ordinal"),

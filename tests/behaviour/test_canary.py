@@ -138,7 +138,7 @@ def arms(answers):
 
 
 def batch_of(process):
-    batches = process.worker.flush()
+    batches = process.worker.trials.flush()
     assert len(batches) == 1
     return batches[0]
 
@@ -153,7 +153,7 @@ def test_the_challenger_answers_its_share_and_both_are_counted(start):
     assert (rollout, batch.sequence, batch.worker) == (1, 1, process.worker.name)
     assert batch.challenger.answers == seen["challenger", 2]
     assert batch.champion.answers == seen["champion", 1]
-    assert process.worker.flush() == []
+    assert process.worker.trials.flush() == []
     process.answers(5)
     assert batch_of(process)[1].sequence == 2
 
@@ -235,7 +235,7 @@ def test_forced_arms_and_pinned_versions(start):
     ]
     for given, expected in cases:
         assert set(arms(process.answers(8, **given))) == {expected}, given
-    assert process.worker.flush() == []  # forced requests are no evidence
+    assert process.worker.trials.flush() == []  # forced requests are no evidence
     for headers, status, says in [
         ({"X-Recognizer-Version": "3"}, 404, "loaded: 1, 2"),
         ({"X-Recognizer-Version": "x"}, 400, "no version"),
@@ -310,7 +310,7 @@ def test_promotion_loads_nothing_and_the_hold_back_answers(start):
     assert after.champions["action"] is before.beside["action"].servable
     assert after.beside["action"].servable is before.champions["action"]
     assert after.beside["action"].trial is before.beside["action"].trial
-    process.worker.flush()
+    process.worker.trials.flush()
     seen = arms(process.answers(100))
     assert set(seen) == {("champion", 2), ("holdback", 1)}
     batch = batch_of(process)[1]
@@ -367,7 +367,7 @@ def test_held_shares_answer_nothing_and_come_back(start):
     process.converge(1, 2, share=1.0)
     process.worker.router.held = "no controller for 10 s"
     assert set(arms(process.answers(20))) == {("champion", 1)}
-    assert process.worker.flush() == []
+    assert process.worker.trials.flush() == []
     assert process.health()["held"] == "no controller for 10 s"
     process.worker.router.held = None
     assert set(arms(process.answers(5))) == {("challenger", 2)}

@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("worker", sa.String(200), primary_key=True),
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("ordinal", sa.BigInteger),
+        sa.Column("position", sa.Integer),
         sa.Column("counts", sa.JSON, nullable=False),
         sa.Column("at", sa.Double, nullable=False),
         sa.UniqueConstraint("rollout", "ordinal", name="uq_evidence_rollout_ordinal"),

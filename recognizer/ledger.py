@@ -1,0 +1,66 @@
+"""The ledger: what the judge knows of each rollout that this process decides about, folded on as evidence comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from recognizer.judge import Judgement as Verdict
+from recognizer.judge import judge
+from recognizer.limits import JudgeLimits
+from recognizer.plan import Step
+from recognizer.rollout import LOADING, Judgement, Rollout, Ruling, mode_at
+from recognizer.store.evidence import Numbered as Stored
+from recognizer.tally import Numbered, Tally, begin, update
+
+
+class Ledger:
+    """Tallies by rollout. A new leader begins with an empty one and folds everything anew from the store."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[int, Tally] = {}
+
+    def seen(self, rollout: Rollout) -> int:
+        """Ordinal of the newest batch that is folded in."""
+        tally = self._tallies.get(rollout.id)
+        return 0 if tally is None else tally.ordinal
+
+    def fold(self, rollout: Rollout, batches: Iterable[Stored]) -> Verdict:
+        """The verdict after more batches. Time limits are the plan's, so none is looked at here."""
+        limits = limits_of(rollout)
+        tally = self._tallies.get(rollout.id) or begin(limits)
+        for stored in batches:
+            tally = update(tally, as_numbered(rollout, stored), limits)
+        self._tallies[rollout.id] = tally
+        return judge(tally, limits, 0.0, allow_disagreement=rollout.accepts_disagreement)
+
+    def answers(self, rollout: Rollout) -> int:
+        """What the challenger has answered, or was compared on, since its step began."""
+        tally = self._tallies.get(rollout.id)
+        if tally is None or tally.step != rollout.position:
+            return 0
+        return tally.step_compared if rollout.step is Step.SHADOW else tally.answers[1]
+
+
+def as_numbered(rollout: Rollout, stored: Stored) -> Numbered:
+    """A stored batch as the judge takes it."""
+    return Numbered(stored.ordinal, stored.batch, stored.position, mode_at(rollout.plan, stored.position))
+
+
+def limits_of(rollout: Rollout) -> JudgeLimits:
+    """The limits that a rollout began with and keeps."""
+    return JudgeLimits.from_dict(rollout.plan.judge)
+
+
+def in_step(rollout: Rollout, verdict: Verdict, folded: int) -> Judgement:
+    """A verdict as `next_action` takes it.
+
+    Until a batch of the step has come, all that is known is of the steps before: enough to take a challenger out, not
+    to let it go on.
+
+    Args:
+        folded: ordinal of the newest batch.
+    """
+    ruling = Ruling(verdict.ruling.value)
+    if ruling is Ruling.GOOD and (rollout.position == LOADING or folded <= rollout.evidence_from):
+        return Judgement(Ruling.WAIT, f"nothing counted in {rollout.step_name} yet")
+    return Judgement(ruling, verdict.reason)
