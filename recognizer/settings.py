@@ -46,6 +46,14 @@ class Settings(BaseSettings):
     breaker_failures: int = Field(default=5, ge=1, description="failures of a challenger that open its breaker")
     breaker_seconds: float = Field(default=30.0, gt=0, description="how long a breaker stays open before it probes")
     breaker_successes: int = Field(default=3, ge=1, description="successful probes that close a breaker")
+    strategy: Literal["canary", "shadow", "blue-green", "immediate"] = Field(
+        default="canary", description="how a blessed version goes into service"
+    )
+    canary_shares: tuple[float, ...] = Field(
+        default=(0.05, 0.09), description="shares of the canary steps, a JSON list"
+    )
+    holdback: float = Field(default=0.05, ge=0, lt=0.1, description="share of the champion before during the bake")
+    step_hours: float = Field(default=24.0, gt=0, description="after this long without a verdict a person is asked")
     quiesce_seconds: float = Field(default=30.0, gt=0, description="a replaced model still in use after this is a leak")
     lease_seconds: float = Field(default=60.0, gt=1, description="a night whose lease is older may be taken over")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
