@@ -30,12 +30,20 @@ def mirror_aliases(settings: Settings, store: Store) -> list[str]:
     moved: list[str] = []
     try:
         serves = served.read_served(store)
-        for task, champion in serves.champions.items():
-            split = serves.splits.get(task)
-            challenger = None if split is None or split.mode is Mode.BAKE else split.version
-            moved += registry.reconcile_aliases(task, {"champion": champion.version, "challenger": challenger})
+        for task, expected in aliases_of(serves).items():
+            moved += registry.reconcile_aliases(task, expected)
     except RecognizerError as error:
         log.warning("MLflow's aliases could not be compared", error=str(error))
     for line in moved:
         log.warning("an alias was moved by hand and is put back", alias=line)
     return moved
+
+
+def aliases_of(serves: served.Served) -> dict[str, dict[str, int | None]]:
+    """By task the aliases as the store has them; None: should not be set."""
+    found: dict[str, dict[str, int | None]] = {}
+    for task, champion in serves.champions.items():
+        split = serves.splits.get(task)
+        challenger = None if split is None or split.mode is Mode.BAKE else split.version
+        found[task] = {"champion": champion.version, "challenger": challenger}
+    return found

@@ -8,8 +8,11 @@ import sys
 import click
 
 from flows.command.data import ingest, tasks
+from flows.command.doctor import doctor
+from flows.command.group import Group
 from flows.command.models import gates, models, register
 from flows.command.night import nightly, schedule
+from flows.command.rollout import rollout
 from flows.command.serve import serve
 from flows.command.stages import evaluate, export, prepare, train
 from flows.command.traffic import traffic
@@ -17,19 +20,12 @@ from recognizer import __version__
 from recognizer.errors import RecognizerError, StorageError
 
 
-class Group(click.Group):
-    """Shows the subcommands in the order of the way a model goes, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="recognizer")
 def cli() -> None:
     """Keep vision models fresh: retrain every night, judge with evidence, serve the better one.
 
-    Exit codes: 0 done, 1 a gate said no or a request failed, 2 bad usage, 3 bad input, 4 not found, 5 conflict,
+    Exit codes: 0 done, 1 a gate or check said no or a request failed, 2 bad usage, 3 bad input, 4 not found, 5 conflict,
     6 package not trusted, 7 disk or store, 8 plug-in, 9 training.
     """
 
@@ -39,11 +35,13 @@ COMMANDS = (
     nightly,
     schedule,
     serve,
+    rollout,
     traffic,
     models,
     gates,
     register,
     tasks,
+    doctor,
     prepare,
     train,
     export,
