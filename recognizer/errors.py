@@ -2,6 +2,8 @@
 
 RecognizerError                 exit  http
 ├── UsageError                     2   400  the command or request was put wrongly
+│   ├── Unauthorized               2   401  the request does not prove who sends it
+│   ├── Forbidden                  2   403  whoever sends it may not ask for this
 │   ├── WrongMethod                2   405  the address takes another HTTP method
 │   ├── TooLarge                   2   413  the request body is larger than the service takes
 │   └── UnsupportedMedia           2   415  the body is of a kind that is never read
@@ -67,6 +69,14 @@ def _rebuild(kind: type[RecognizerError], what: str, where: str | None, hint: st
 class UsageError(RecognizerError):
     exit_code = 2
     http_status = 400
+
+
+class Unauthorized(UsageError):
+    http_status = 401
+
+
+class Forbidden(UsageError):
+    http_status = 403
 
 
 class WrongMethod(UsageError):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     step_hours: float = Field(default=24.0, gt=0, description="after this long without a verdict a person is asked")
     quiesce_seconds: float = Field(default=30.0, gt=0, description="a replaced model still in use after this is a leak")
     lease_seconds: float = Field(default=60.0, gt=1, description="a night whose lease is older may be taken over")
+    admin_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="who sends it may steer rollouts over HTTP; without one only this machine may",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
 

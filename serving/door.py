@@ -1,8 +1,8 @@
 """The HTTP door in front of BentoML's own routes.
 
-It answers `/v1/TASK`, `/health` and `/ready` itself, by the same plain functions as the typed BentoML API. BentoML's
-route would parse every JSON body on the event loop, know no `.npy`, read pickles and forms for others, and turn an
-error that the client made into a 500; it also takes four times as long.
+It answers `/v1/TASK`, `/health` and `/ready` itself, by the same plain functions as the typed BentoML API, and what
+lies under `/v1/rollouts`. BentoML's route would parse every JSON body on the event loop, know no `.npy`, read pickles
+and forms for others, and turn an error that the client made into a 500; it also takes four times as long.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import structlog
 
 from recognizer.errors import RecognizerError, TooLarge, UnsupportedMedia, UsageError, WrongMethod
 from serving.endpoint import Endpoint, find_endpoints
+from serving.rollouts import BODY_LIMIT, Asked, is_ours, parts_of
 from serving.routing import Wish, read_wish
 from serving.worker import Worker
 
@@ -61,7 +62,7 @@ class Door:
             self._routes[path] = partial(self._predict, task, endpoint)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer_request = self._routes.get(scope.get("path", "")) if scope["type"] == "http" else None
+        answer_request = self._find(scope.get("path", "")) if scope["type"] == "http" else None
         if answer_request is None:
             await self._app(scope, receive, send)
             return
@@ -74,6 +75,9 @@ class Door:
             reply = Reply(500, _unexpected())
         await _send_json(send, reply, head=scope["method"] == "HEAD")
 
+    def _find(self, path: str) -> Route | None:
+        return self._routes.get(path) or (self._rollouts if is_ours(path) else None)
+
     async def _predict(self, task: str, endpoint: Endpoint, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "POST")
         worker: Worker = self._state["worker"]
@@ -83,6 +87,15 @@ class Door:
         arrived = time.monotonic()
         run = asyncio.get_running_loop().run_in_executor
         return await run(worker.threads, _answer, worker, task, endpoint, wish, body, media_type, arrived)
+
+    async def _rollouts(self, scope: Scope, receive: Receive) -> Reply:
+        worker: Worker = self._state["worker"]
+        headers = dict(scope["headers"])
+        body = await _read_body(headers, receive, BODY_LIMIT, hint="say it in fewer words")
+        client = (scope.get("client") or (None,))[0]
+        asked = Asked(scope["method"], parts_of(scope["path"]), headers, client, body)
+        run = asyncio.get_running_loop().run_in_executor
+        return Reply(200, await run(worker.desk_thread, worker.desk.answer, asked))
 
     async def _health(self, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "GET", "HEAD")
@@ -124,7 +137,10 @@ def _media_type(headers: dict[bytes, bytes]) -> str:
     return headers.get(b"content-type", JSON.encode()).decode("latin-1").partition(";")[0].strip().lower()
 
 
-async def _read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
+SMALLER = "send fewer frames, send .npy, or raise RECOGNIZER_BODY_LIMIT_MB"
+
+
+async def _read_body(headers: dict[bytes, bytes], receive: Receive, limit: int, *, hint: str = SMALLER) -> bytes:
     """The whole body, at most `limit` bytes of which are ever held.
 
     Raises:
@@ -149,7 +165,7 @@ async def _read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) 
         raise TooLarge(
             f"has {max(size, announced)} bytes, at most {limit} are taken",
             where="body",
-            hint="send fewer frames, send .npy, or raise RECOGNIZER_BODY_LIMIT_MB",
+            hint=hint,
         )
     return b"".join(chunks)
 
@@ -169,6 +185,8 @@ async def _send_json(send: Send, reply: Reply, *, head: bool) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if reply.generation is not None:
         headers.append((GENERATION_HEADER, str(reply.generation).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if status == 503:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     if status == 413:

@@ -22,6 +22,7 @@ from serving.heartbeat import Heartbeat
 from serving.loader import Loader
 from serving.reconcile import Reconciler, Wants
 from serving.release import Problem, Releases
+from serving.rollouts import RolloutDesk
 from serving.router import Router
 from serving.shadow import Shadow
 from serving.trial import TrialLimits, Trials
@@ -42,6 +43,7 @@ class Worker:
         router: answers.
         trials: what is known of the rollouts on their way.
         threads: where requests are answered, off the event loop.
+        desk, desk_thread: who answers about rollouts, and the one thread in which that is done.
         body_limit: bytes of the largest request body.
     """
 
@@ -60,6 +62,8 @@ class Worker:
         # a challenger compute nothing, and there are no more of them than it has threads: they cost the others no turn.
         turns = max(2, (os.cpu_count() or 1) // settings.workers)
         self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
+        self.desk = RolloutDesk(settings)
+        self.desk_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
         self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1)
@@ -102,6 +106,8 @@ class Worker:
         self._desired.close()
         self._loads.stop()
         self.threads.shutdown()
+        self.desk_thread.shutdown()
+        self.desk.close()
         self._watching.join()
         self._shadow.stop()
         self.trials.stop()

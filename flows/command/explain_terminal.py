@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from recognizer.judge import Row
     from recognizer.store.audit import Entry
 
+_LEGEND = (
+    "Bad events of all answers with their 95 % range, since the rollout began. against: the highest e-value that the "
+    "challenger is worse than tolerated, and where it takes the challenger out. for: the e-value that it is not worse "
+    "by the margin, and what a pass needs. alone: bad for one of the two models only."
+)
+
 
 def show_explanation(explanation: Explanation, plot: Path | None) -> None:
     """The way of a rollout from top to bottom."""
@@ -39,6 +45,8 @@ def show_explanation(explanation: Explanation, plot: Path | None) -> None:
     if explanation.now is not None and found.ended_at is None:
         console.print(f"\n[bold]Now[/], after batch {len(explanation.points):,}: {escape(explanation.now.reason)}")
         console.print(signal_table(explanation.now.rows))
+    if explanation.points:
+        console.print(f"\n[dim]{_LEGEND}[/]")
     _events(console, explanation.events)
     console.print()
     _replayed(console, explanation)
@@ -48,23 +56,15 @@ def show_explanation(explanation: Explanation, plot: Path | None) -> None:
 
 def signal_table(rows: Sequence[Row]) -> Table:
     """Every signal on which something was counted: both rates with their 95 % ranges, and what the tests made of it."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column("signal", no_wrap=True)
-    for column in ("champion", "challenger", "difference", "against", "for"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("says", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("signal", "champion", "challenger", "against", "for", "says"):
+        table.add_column(column, justify="left" if column in ("signal", "says") else "right", no_wrap=True)
     for row in rows:
         if not (row.champion[1] or row.challenger[1] or row.pairs[0]):
             continue
-        proof = "-" if row.proof is None else f"{short(row.proof)} of {short(row.proof_needed or 0)}"
-        style = STYLES.get(row.ruling, "default")
-        table.add_row(
-            row.name,
-            *_arms(row),
-            f"{short(row.highest)} of {short(row.needed)}",
-            proof,
-            f"[{style}]{row.ruling}[/]",
-        )
+        proof = "-" if row.proof is None else f"{short(row.proof)}\nof {short(row.proof_needed or 0)}"
+        against, style = f"{short(row.highest)}\nof {short(row.needed)}", STYLES.get(row.ruling, "default")
+        table.add_row(*_counted(row), against, proof, f"[{style}]{row.ruling}[/]")
     return table
 
 
@@ -79,38 +79,42 @@ def short(value: float) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else text
 
 
-def _arms(row: Row) -> tuple[str, str, str]:
-    """Cells of champion, challenger and difference; in pairs only those bad for one model alone tell anything."""
+def _counted(row: Row) -> tuple[str, str, str]:
+    """Cells of signal, champion and challenger; of pairs those tell something that were bad for one model alone."""
     if row.name == DISAGREEMENT:
-        return (f"≤ {_percent(row.champion_range[0])} %", _rate(row.challenger, row.challenger_range), "")
-    if not row.champion[1] and not row.challenger[1]:
-        pairs, challenger, champion = row.pairs
-        return (f"{champion:,} alone", f"{challenger:,} alone", f"{pairs:,} pairs")
-    low, high = row.difference_range
-    arms = _rate(row.champion, row.champion_range), _rate(row.challenger, row.challenger_range)
-    seen = row.challenger[0] / max(row.challenger[1], 1) - row.champion[0] / max(row.champion[1], 1)
-    alone = f"\n{row.pairs[2]:,} alone", f"\n{row.pairs[1]:,} alone", f"\n{row.pairs[0]:,} pairs"
-    cells = *arms, f"{_signed(seen)} points\n{_signed(low)} … {_signed(high)}"
-    return tuple(cell + (more if row.pairs[0] else "") for cell, more in zip(cells, alone, strict=True))  # type: ignore[return-value]
+        ceiling = f"at most\n{_percent(row.champion_range[0])} %"
+        return row.name, ceiling, "\n".join(_rate(row.challenger, row.challenger_range))
+    cells: list[tuple[str, str, str]] = []
+    if row.champion[1] or row.challenger[1]:
+        arms = _rate(row.champion, row.champion_range), _rate(row.challenger, row.challenger_range)
+        cells += [("", *line) for line in zip(*arms, strict=True)]
+    pairs, challenger, champion = row.pairs
+    alone = f"{champion:,} alone", f"{challenger:,} alone"
+    if pairs:
+        cells += [(f"{pairs:,} pairs", *alone)] if cells else [("", *alone), (f"{pairs:,} pairs", "", "")]
+    cells[0] = (row.name, *cells[0][1:])
+    names, champions, challengers = zip(*cells, strict=True)
+    return "\n".join(names), "\n".join(champions), "\n".join(challengers)
 
 
-def _rate(counts: tuple[int, int], bounds: tuple[float, float]) -> str:
+def _rate(counts: tuple[int, int], bounds: tuple[float, float]) -> tuple[str, str]:
+    """Two lines: the counts, and the rate with its range in per cent."""
     bad, number = counts
     if not number:
-        return "-"
-    return f"{bad:,} of {number:,}\n{_percent(bad / number)} % ({_percent(bounds[0])} … {_percent(bounds[1])})"
+        return "-", ""
+    return f"{bad:,} of {number:,}", f"{_percent(bad / number)} % ({_percent(bounds[0])} … {_percent(bounds[1])})"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}"
+    """In per cent, two digits: `0`, `0.02`, `5.1`, `23`."""
+    if share >= 0.0995:
+        return f"{100 * share:.0f}"
+    text = f"{100 * share:.2g}" if share >= 0.0001 else f"{100 * share:.2f}"
+    return "0" if float(text) == 0 else text
 
 
 def _steps(console: Console, legs: Sequence[Leg]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("step", "began (UTC)", "lasted", "batches", "champion", "challenger", "compared"):
         table.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     for leg in legs:
@@ -129,7 +133,7 @@ def _steps(console: Console, legs: Sequence[Leg]) -> None:
 
 def _numbers(console: Console, decision: Decision) -> None:
     """The signals at the moment of a decision."""
-    same = "[red]the replay says otherwise[/]" if decision.differs else escape(decision.verdict or "")
+    same = f"[red]the replay says[/] {escape(decision.verdict or '')}" if decision.differs else "replayed as decided"
     console.print(
         f"\n[bold]{decision.event} at {moment(decision.at):%H:%M:%S}[/], after batch {decision.judged:,} of "
         f"{escape(decision.step)}: {same}"
@@ -138,18 +142,19 @@ def _numbers(console: Console, decision: Decision) -> None:
 
 
 def _events(console: Console, events: Sequence[Entry]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False, title="Audit trail", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("row", "at (UTC)", "who", "event", "after it"):
         table.add_column(column, no_wrap=column not in ("after it", "who"), overflow="fold")
     for entry in events:
         told = entry.payload
-        stands_at = f"{told['phase']} in {told['step']}" if "step" in told else str(told.get("reason", ""))
+        after = f"{told['phase']} in {told['step']}" if "step" in told else str(told.get("reason", ""))
         if entry.event == "champion":
-            stands_at = f"version {told['version']} is champion, generation {told['generation']}"
-        table.add_row(
-            str(entry.number), f"{moment(entry.at):%m-%d %H:%M:%S}", escape(entry.who), entry.event, escape(stands_at)
-        )
-    console.print()
+            after = f"version {told['version']} is champion, generation {told['generation']}"
+        elif entry.event == "quarantine":
+            after = f"{told['digest'][:12]} is not tried again by itself"
+        at = f"{moment(entry.at):%m-%d %H:%M:%S}"
+        table.add_row(str(entry.number), at, escape(entry.who), entry.event, escape(after))
+    console.print("\n[bold]Audit trail[/]")
     console.print(table)
 
 

@@ -25,8 +25,8 @@ from recognizer.errors import RecognizerError, StorageError
 def cli() -> None:
     """Keep vision models fresh: retrain every night, judge with evidence, serve the better one.
 
-    Exit codes: 0 done, 1 a gate or check said no or a request failed, 2 bad usage, 3 bad input, 4 not found, 5 conflict,
-    6 package not trusted, 7 disk or store, 8 plug-in, 9 training.
+    Exit codes: 0 done, 1 a gate or check said no, or a request failed, 2 bad usage, 3 bad input, 4 not found,
+    5 conflict, 6 package not trusted, 7 disk or store, 8 plug-in, 9 training.
     """
 
 

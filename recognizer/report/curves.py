@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
-from recognizer.explanation import Explanation, Leg, Point
-from recognizer.report.plots import CANDIDATE, CHAMPION, INK, LINE, MUTED, WIDE, WRONG, Plot, render
-from recognizer.rollout import LOADING
+from recognizer.explanation import Decision, Explanation, Leg, Point
+from recognizer.report.plots import CANDIDATE, CHAMPION, INK, LINE, MUTED, WIDE, WRONG, Plot, render, shortened
 from recognizer.store.clock import moment
 from recognizer.tally import DISAGREEMENT
 
@@ -26,7 +24,10 @@ _COLORS = {
     "p95": MUTED,
     DISAGREEMENT: CANDIDATE,
 }
-_BANDS = ("#eef2f6", "#f8fafb")
+_BANDS = ("#e9eff5", "#f7f9fb")
+_UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
+_WIDTH_OF_A_LETTER = 0.008
+"""Of the width of the plot."""
 
 
 def curves(points: Sequence[Point], origin: float) -> tuple[list[float], dict[str, list[float]]]:
@@ -46,66 +47,35 @@ def curves(points: Sequence[Point], origin: float) -> tuple[list[float], dict[st
 
 
 def evidence_curves(explanation: Explanation) -> Plot:
-    """One panel per signal that has a threshold; the steps are shaded, every change is a line, the end is marked."""
+    """One panel per signal that has a threshold; steps are shaded, and the decision that ended the way is marked."""
     origin = explanation.legs[0].began if explanation.legs else explanation.rollout.created_at
     seconds, evidence = curves(explanation.points, origin)
-    ends = [leg.ended or leg.began for leg in explanation.legs] + [point.at for point in explanation.points[-1:]]
-    last = max(*(end - origin for end in ends), seconds[-1], 1.0) if ends else 1.0
-    unit, size = next(
-        (name, size) for name, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if last >= 3 * size or size == 1.0
-    )
+    ends = [leg.ended if leg.ended is not None else leg.began for leg in explanation.legs]
+    last = max([end - origin for end in ends] + [seconds[-1], 0.001])
+    unit, size = next(one for one in _UNITS if last >= 3 * one[1] or one[1] == 1.0)
     needed = {name: value / math.log(10) for name, value in explanation.needed.items()}
     shown = list(evidence) or list(needed)
-    decision = _telling(explanation)
+    decision, found = _last_word(explanation), explanation.rollout
+    title = f"Rollout {found.id} of task {found.task}: version {found.version} against {found.champion_version}"
 
     def draw(figure: Any) -> None:
-        top, *panels = figure.subplots(len(shown) + 1, 1, sharex=True, height_ratios=(0.42, *(1.0 for _ in shown)))
-        _steps(top, explanation.legs, origin, last, size)
+        top, *panels = figure.subplots(len(shown) + 1, 1, sharex=True, height_ratios=(0.5, *(1.0 for _ in shown)))
+        _strip(top, explanation.legs, origin, last, size)
         for axes, name in zip(panels, shown, strict=True):
             for place, leg in enumerate(explanation.legs):
                 axes.axvspan(*_span(leg, origin, last, size), color=_BANDS[place % 2], linewidth=0)
-            color = _COLORS.get(name, CANDIDATE)
-            high = max([needed[name], *evidence.get(name, [])])
-            low = min([0.0, *evidence.get(name, [])])
-            axes.axhline(needed[name], color=WRONG, linewidth=1, linestyle=(0, (4, 3)))
-            axes.axhline(0, color=LINE, linewidth=1)
-            if name in evidence:
-                times = [second / size for second in seconds]
-                axes.plot(times, evidence[name], color=color, linewidth=1.7, drawstyle="steps-post")
-                axes.fill_between(times, evidence[name], 0, step="post", color=color, alpha=0.12, linewidth=0)
-            axes.set_ylim(low - 0.15 * (high - low), high + 0.22 * (high - low))
-            ticks = [
-                power for power in range(math.floor(low), math.ceil(high) + 1) if power % (1 + (high - low) // 6) == 0
-            ]
-            axes.set_yticks(ticks, [_power(power) for power in ticks])
-            axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK, labelpad=8)
-            axes.annotate(
-                f"decides at {10 ** needed[name]:,.0f}",
-                (1, needed[name]),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, 2),
-                textcoords="offset points",
-                ha="right",
-                va="bottom",
-                fontsize=7.5,
-                color=WRONG,
-            )
-            if decision is not None:
-                axes.axvline((decision[0] - origin) / size, color=INK, linewidth=1.1)
-        panels[-1].set_xlim(0, last / size)
+            times = [second / size for second in (*seconds, last)]
+            _panel(axes, name, times, [*evidence[name], evidence[name][-1]] if name in evidence else [], needed[name])
+        panels[-1].set_xlim(0, 1.01 * last / size)
+        top.set_title(title, loc="left", fontsize=10)
         panels[-1].set_xlabel(f"{unit} since {moment(origin):%Y-%m-%d %H:%M:%S} UTC")
         if decision is not None:
-            top.axvline((decision[0] - origin) / size, color=INK, linewidth=1.1)
+            _mark(top, panels, (decision.at - origin) / size, decision, last / size)
 
-    found = explanation.rollout
-    told = (
-        "still on its way"
-        if decision is None
-        else f"{decision[1]} after {timedelta(seconds=round(decision[0] - origin))}"
-    )
+    told = "still on its way" if decision is None else f"{decision.event} after {decision.at - origin:,.0f} s"
     return Plot(
         "evidence",
-        f"Rollout {found.id} of task {found.task}: version {found.version} against {found.champion_version}",
+        title,
         "e-value against the challenger; at the dashed line a signal decides.",
         f"Evidence of rollout {found.id} over {len(explanation.points):,} batches: {told}. {found.reason}",
         True,
@@ -113,29 +83,64 @@ def evidence_curves(explanation: Explanation) -> Plot:
     )
 
 
-def _steps(axes: Any, legs: Sequence[Leg], origin: float, last: float, size: float) -> None:
-    """The names of the steps, as a strip above the panels."""
+def _panel(axes: Any, name: str, times: Sequence[float], values: Sequence[float], needed: float) -> None:
+    """One signal: decimal logarithms over time, and where it decides."""
+    high, low = max([needed, *values]), min([0.0, *values])
+    axes.axhline(0, color=LINE, linewidth=1)
+    axes.axhline(needed, color=WRONG, linewidth=1, linestyle=(0, (4, 3)))
+    if values:
+        color = _COLORS.get(name, CANDIDATE)
+        axes.plot(times, values, color=color, linewidth=1.7, drawstyle="steps-post")
+        axes.fill_between(times, values, 0, step="post", color=color, alpha=0.14, linewidth=0)
+    axes.set_ylim(low - 0.12 * (high - low), high + 0.25 * (high - low))
+    every = 1 + int((high - low) // 4)
+    ticks = [power for power in range(math.floor(low), math.ceil(high) + 1) if power % every == 0]
+    axes.set_yticks(ticks, [_power(power) for power in ticks], fontsize=8)
+    axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK)
+    axes.yaxis.set_label_coords(-0.045, 0.5)
+    axes.annotate(
+        f"decides at {10**needed:,.0f}",
+        (0, needed),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 2),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=7.5,
+        color=WRONG,
+    )
+
+
+def _strip(axes: Any, legs: Sequence[Leg], origin: float, last: float, size: float) -> None:
+    """The names of the steps above the panels, where there is room for them."""
     for place, leg in enumerate(legs):
         begin, end = _span(leg, origin, last, size)
-        axes.axvspan(begin, end, color=_BANDS[place % 2], linewidth=0)
-        wide = (end - begin) * size / last > 0.013 * len(leg.step)
-        if wide:
-            axes.text((begin + end) / 2, 0.5, leg.step, ha="center", va="center", fontsize=8.5, clip_on=True)
+        axes.axvspan(begin, end, ymax=0.55, color=_BANDS[place % 2], linewidth=0)
+        if (end - begin) * size / last > _WIDTH_OF_A_LETTER * len(leg.step):
+            axes.text((begin + end) / 2, 0.27, leg.step, ha="center", va="center", fontsize=8.5, clip_on=True)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
+    axes.tick_params(labelbottom=False)
     axes.spines[:].set_visible(False)
+
+
+def _mark(top: Any, panels: Sequence[Any], place: float, decision: Decision, last: float) -> None:
+    """The decision that ended the way, as a line through all panels."""
+    for axes in panels:
+        axes.axvline(place, color=INK, linewidth=1.2)
+    top.axvline(place, color=INK, linewidth=1.2)
+    right = place > last / 2
+    label = f" {decision.event} by {shortened(decision.who)} "
+    top.text(place, 0.8, label, ha="right" if right else "left", va="center", fontsize=8.5, fontweight="bold")
 
 
 def _span(leg: Leg, origin: float, last: float, size: float) -> tuple[float, float]:
     return (leg.began - origin) / size, (last if leg.ended is None else leg.ended - origin) / size
 
 
-def _telling(explanation: Explanation) -> tuple[float, str] | None:
-    """When and how the rollout ended its way; None while it goes on."""
+def _last_word(explanation: Explanation) -> Decision | None:
+    """The decision that ended its way through the steps; None while it goes on."""
     ended = [leg.decision for leg in explanation.legs if leg.decision is not None]
-    if not ended or explanation.rollout.is_open or explanation.rollout.position < LOADING:
-        return None
-    return ended[-1].at, f"{ended[-1].event} by {ended[-1].who}"
+    return ended[-1] if ended and explanation.rollout.ended_at is not None else None
 
 
 def _power(exponent: int) -> str:
