@@ -15,6 +15,8 @@ LEAST_FREE = 2 * 1024**3
 """Bytes that a night, with its report and a snapshot, may want."""
 LATE_SECONDS = 26 * 3600.0
 """Leftovers that are older should have been removed by the night that came after them."""
+MOST_PROBLEMS = 5
+"""Lines about the audit trail; where one row was changed, all others may be said to be others too."""
 
 INSTALLED, REACHABLE, CONSISTENT = "installed", "reachable", "consistent"
 
@@ -160,7 +162,8 @@ def trail(problems: Sequence[str], rows: int) -> list[Diagnosis]:
     if not problems:
         return [passed(CONSISTENT, "audit trail", f"{rows:,} row(s), chained and complete")]
     advice = "somebody changed the store by hand: compare it with a backup before you trust a decision"
-    return [failed(CONSISTENT, "audit trail", problem, advice) for problem in problems]
+    more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+    return [failed(CONSISTENT, "audit trail", one, advice) for one in (*problems[:MOST_PROBLEMS], *more)]
 
 
 def aliases(task: str, expected: Mapping[str, int | None], actual: Mapping[str, int | None], waiting: int) -> Diagnosis:
