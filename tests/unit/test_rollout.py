@@ -335,7 +335,13 @@ def test_nothing_changes_for_a_frozen_task(phase, position, verdict):
 
 @pytest.mark.parametrize(
     ("more", "kind"),
-    [({}, Begin), ({"quarantined": "bad"}, Abort), ({"champion": None}, Wait), ({"champion": OTHER}, Begin)],
+    [
+        ({}, Begin),
+        ({"quarantined": "bad"}, Abort),
+        ({"champion": None}, Wait),
+        ({"champion": OTHER}, Begin),
+        ({"champion": NEW}, Abort),
+    ],
 )
 def test_a_queued_one_begins_when_the_way_is_free(more, kind):
     assert type(act(rollout(phase=Phase.QUEUED), observed(Ruling.WORSE, **more))) is kind
