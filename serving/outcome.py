@@ -54,6 +54,11 @@ def run(servable: Servable, case: Any, cancel: Cancel | None = None) -> Outcome:
     return Outcome(prediction, seconds)
 
 
+def blameless(outcome: Outcome) -> bool:
+    """Whether it failed because of the request, which says nothing about the model."""
+    return outcome.prediction is None and outcome.signal is None
+
+
 def overdue(servable: Servable, seconds: float) -> Outcome:
     """What is noted of a run that was not waited for any longer."""
     error = GivenUp(

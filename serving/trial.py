@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from recognizer.evidence import Batch
 from recognizer.split import Mode, Split
 from serving.breaker import Breaker, BreakerLimits
-from serving.crew import Crew
+from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
 from serving.latency import Latency
 from serving.outcome import Outcome
@@ -70,8 +71,13 @@ class Trial:
     def count(self, outcome: Outcome, *, new: bool) -> None:
         self.evidence.count(outcome.bad(self.slow_after), new=new)
 
-    def pair(self, new: Outcome, old: Outcome, *, agree: bool | None, shift: float | None = None) -> None:
-        slow_after = self.slow_after
+    def pair(self, new: Outcome, old: Outcome, *, timed: bool, agree: bool | None, shift: float | None = None) -> None:
+        """Both answered one request. Without `timed` only what overran its deadline is slow.
+
+        The shadow's thread picks quiet moments: an answer on the path and one off it take different times even when
+        both models are the same. Against a challenger on the path that would be evidence out of nothing.
+        """
+        slow_after = self.slow_after if timed else math.inf
         self.evidence.pair(new.bad(slow_after), old.bad(slow_after), agree=agree, shift=shift)
 
     def watch_stuck(self) -> None:
@@ -159,7 +165,10 @@ class Trials:
         return sum(trial.crew.stuck for trial in self._all())
 
     def stop(self) -> None:
+        """End all trials and wait for their threads, if they come back."""
         self.keep(())
+        for trial in self._all():
+            trial.crew.join(GRACE)
 
     def _all(self) -> Iterable[Trial]:
         with self._lock:

@@ -53,7 +53,13 @@ class Worker:
         self.trials = Trials(self.name, TrialLimits(settings.challenger_threads, breaker))
         deadline = settings.deadline_ms / 1000
         self._watch = Watch()
-        self._shadow = Shadow(settings.shadow_queue, deadline, self._watch)
+        self._shadow = Shadow(
+            settings.shadow_queue,
+            deadline,
+            self._watch,
+            duty=settings.shadow_duty,
+            busy=lambda: self.router.busy,
+        )
         self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline)
         # As many requests at once as this process's share of the cores; the others wait in order. Those that wait for
         # a challenger compute nothing, and there are no more of them than it has threads: they cost the others no turn.
@@ -65,6 +71,7 @@ class Worker:
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
+        self._answered_all = threading.Event()
         self._reconciling = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
         self._watching = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
         self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
@@ -88,11 +95,13 @@ class Worker:
         self._stopping.set()
         self._reconciling.join()
         self._desired.close()
-        self._loads.stop()
-        self.threads.shutdown()
+        self.threads.shutdown()  # while somebody still watches over their runs
+        self._answered_all.set()
         self._watching.join()
+        self._watch.give_up()
         self._shadow.stop()
         self.trials.stop()
+        self._loads.stop()
 
     def flush(self) -> list[tuple[int, Batch]]:
         """Rollout and batch of all evidence since the last call; whoever calls it brings it to the store."""
@@ -113,7 +122,7 @@ class Worker:
                 return
 
     def _keep_watch(self) -> None:
-        while not self._stopping.wait(TICK_SECONDS):
+        while not self._answered_all.wait(TICK_SECONDS):
             try:
                 self._watch.tick()
                 self.trials.watch()

@@ -61,7 +61,7 @@ class Process:
 
     def __init__(self, home, wanted, **settings):
         self.wanted = wanted
-        given = {"poll_seconds": 0.01, "deadline_ms": 400, "breaker_seconds": 30.0, **settings}
+        given = {"poll_seconds": 0.01, "deadline_ms": 400, "shadow_duty": 1, **settings}
         self.worker = Worker(Settings(home=home, **given), wanted)
         self.transport = httpx.ASGITransport(Door(Starlette(), {"worker": self.worker}))
         self.worker.start()
