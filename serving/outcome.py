@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from recognizer.errors import GivenUp, InputError, InvalidAnswer
+from recognizer.errors import GivenUp, InputError, InvalidAnswer, PluginError
 from recognizer.tasks import Cancel, Prediction
 from serving.servable import Servable
 
@@ -69,9 +69,11 @@ def overdue(servable: Servable, seconds: float) -> Outcome:
     return Outcome(None, seconds, error, "slow")
 
 
-def raised(outcome: Outcome) -> BaseException:
-    """The error for the client when nobody else could answer."""
-    return outcome.error if outcome.error is not None else RuntimeError("a run without prediction and error")
+def raised(outcome: Outcome) -> Exception:
+    """The error for the client when nobody else could answer; never one that would end the process."""
+    if isinstance(outcome.error, Exception):
+        return outcome.error
+    return PluginError(f"the model failed: {outcome.what}", hint="promote another version")
 
 
 def _signal(error: BaseException) -> str | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from recognizer.errors import GivenUp
 from recognizer.split import Mode
 from recognizer.tasks import Prediction
 from serving.canary import Attempt, Skipped, ask, not_asked, time_left
@@ -221,7 +222,7 @@ class Router:
         instead = run(second.servable, request.case)
         if outcome is not None:
             self._note(request, beside, outcome, instead)
-        return replace(second, outcome=instead, recovered=request.wish.forced or outcome is not None)
+        return replace(second, outcome=instead, recovered=request.wish.forced or attempt.skipped is None)
 
     def _ask_baking(self, request: _Request, beside: Beside) -> Attempt:
         """The new champion in the request's own thread: it carries almost everything, so no few threads would do.
@@ -233,10 +234,14 @@ class Router:
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
         seconds = max(self._time_left(request), self._deadline / 10)
-        with self._watch.until(
-            seconds, lambda: trial.breaker.trip(f"version {champion.version} does not come back from a request")
-        ) as cancel:
+        stuck = f"version {champion.version} does not come back from a request"
+        with (
+            self._watch.until(seconds, lambda: trial.breaker.trip(stuck)) as cancel,
+            trial.running(champion, cancel),
+        ):
             outcome = run(champion, request.case, cancel)
+        if trial.ended and isinstance(outcome.error, GivenUp):
+            return Attempt()
         if forced or blameless(outcome):
             trial.breaker.abandon(ticket)
         else:
