@@ -40,9 +40,8 @@ class Settings(BaseSettings):
     body_limit_mb: int = Field(default=16, ge=1, le=1024, description="largest request body in MB")
     deadline_ms: int = Field(default=1000, ge=10, le=600_000, description="a request is answered within this time")
     challenger_threads: int = Field(default=2, ge=1, le=64, description="threads a worker gives to one challenger")
-    shadow_queue: int = Field(
-        default=64, ge=1, le=4096, description="requests that wait for a shadow; more are dropped"
-    )
+    shadow_duty: float = Field(default=0.1, gt=0, le=1, description="share of the time in which a worker shadows")
+    shadow_queue: int = Field(default=16, ge=1, le=4096, description="requests that wait for a shadow, more are lost")
     breaker_failures: int = Field(default=5, ge=1, description="failures of a challenger that open its breaker")
     breaker_seconds: float = Field(default=30.0, gt=0, description="how long a breaker stays open before it probes")
     breaker_successes: int = Field(default=3, ge=1, description="successful probes that close a breaker")

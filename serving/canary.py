@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from recognizer.errors import PluginError
-from serving.outcome import Outcome, overdue
+from serving.outcome import Outcome, blameless, overdue
 from serving.servable import Servable
 from serving.trial import Trial
 
@@ -66,11 +66,6 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
         return Attempt(None if call.aborted else outcome)
     trial.breaker.record(ticket, outcome.signal is None, outcome.what)
     return Attempt(outcome)
-
-
-def blameless(outcome: Outcome) -> bool:
-    """Whether it failed because of the request, which says nothing about the model."""
-    return outcome.prediction is None and outcome.signal is None
 
 
 def not_asked(challenger: Servable, skipped: Skipped | None) -> Outcome:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from recognizer.errors import GivenUp, InputError, InvalidAnswer
+from recognizer.errors import GivenUp, InputError, InvalidAnswer, PluginError
 from recognizer.tasks import Cancel, Prediction
 from serving.servable import Servable
 
@@ -54,6 +54,11 @@ def run(servable: Servable, case: Any, cancel: Cancel | None = None) -> Outcome:
     return Outcome(prediction, seconds)
 
 
+def blameless(outcome: Outcome) -> bool:
+    """Whether it failed because of the request, which says nothing about the model."""
+    return outcome.prediction is None and outcome.signal is None
+
+
 def overdue(servable: Servable, seconds: float) -> Outcome:
     """What is noted of a run that was not waited for any longer."""
     error = GivenUp(
@@ -64,9 +69,11 @@ def overdue(servable: Servable, seconds: float) -> Outcome:
     return Outcome(None, seconds, error, "slow")
 
 
-def raised(outcome: Outcome) -> BaseException:
-    """The error for the client when nobody else could answer."""
-    return outcome.error if outcome.error is not None else RuntimeError("a run without prediction and error")
+def raised(outcome: Outcome) -> Exception:
+    """The error for the client when nobody else could answer; never one that would end the process."""
+    if isinstance(outcome.error, Exception):
+        return outcome.error
+    return PluginError(f"the model failed: {outcome.what}", hint="promote another version")
 
 
 def _signal(error: BaseException) -> str | None:

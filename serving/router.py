@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from recognizer.errors import GivenUp
 from recognizer.split import Mode
 from recognizer.tasks import Prediction
-from serving.canary import Attempt, Skipped, ask, blameless, not_asked, time_left
-from serving.outcome import Outcome, raised, run
+from serving.canary import Attempt, Skipped, ask, not_asked, time_left
+from serving.outcome import Outcome, blameless, raised, run
 from serving.release import Beside, Releases, Taken
 from serving.routing import NO_WISH, Arm, Choice, Wish, choose
 from serving.servable import Servable
-from serving.shadow import Shadow
+from serving.shadow import Job, Shadow
 from serving.watch import Watch
 
 DEADLINE_SECONDS = 1.0
@@ -62,6 +65,7 @@ class _Answer:
     arm: Arm
     outcome: Outcome
     recovered: bool = False
+    job: Job | None = None
 
 
 class Router:
@@ -93,6 +97,13 @@ class Router:
         self._deadline = deadline
         self._observe = observe
         self._clock = clock
+        self._lock = threading.Lock()
+        self._in_flight = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._in_flight > 0
 
     def answer(self, task: str, case: Any, wish: Wish = NO_WISH, arrived: float | None = None) -> Answered:
         """One release is taken and kept to the end.
@@ -109,12 +120,18 @@ class Router:
         """
         arrived = self._clock() if arrived is None else arrived
         prediction_id = uuid.uuid4().hex
-        with self._releases.take(task) as taken:
+        with self._counted(), self._releases.take(task) as taken:
             split = None if taken.beside is None else taken.beside.split
             share = 0.0 if split is None or self.held is not None else split.share
             choice = choose(taken.champion.version, split, wish, prediction_id, share)
             request = _Request(taken, case, wish, choice, share, self.held is not None, arrived)
+            if request.paired or request.shadowed:
+                request = replace(request, placed=self._shadow.reserve())
             answer = self._ask(request)
+            if answer.job is not None:
+                self._shadow.offer(answer.job)
+            elif request.placed:
+                self._shadow.give_back()
             if answer.outcome.prediction is None:
                 raise raised(answer.outcome)
             answered = Answered(
@@ -135,6 +152,16 @@ class Router:
             if self._observe is not None:
                 self._observe(answered)
             return answered
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
 
     def _ask(self, request: _Request) -> _Answer:
         beside = request.taken.beside
@@ -163,11 +190,10 @@ class Router:
         outcome = run(champion, request.case)
         if request.counts and beside.split.mode is Mode.CANARY:
             beside.trial.count(outcome, new=False)
-        if beside.split.mode is Mode.SHADOW and request.shadowed and not blameless(outcome):
-            self._shadow.offer(
-                beside.trial, request.case, answered_by=champion, outcome=outcome, servable=beside.servable, new=True
-            )
-        return _Answer(champion, Arm.CHAMPION, outcome)
+        job = None
+        if request.shadowed and request.placed and not blameless(outcome):
+            job = _job(request, beside, (champion, outcome), beside.servable, new=True, timed=True)
+        return _Answer(champion, Arm.CHAMPION, outcome, job=job)
 
     def _canary(self, request: _Request, beside: Beside) -> _Answer:
         """The challenger answers, or else the champion."""
@@ -177,8 +203,8 @@ class Router:
             answer = self._champion(request, beside)
             return replace(answer, recovered=forced)
         if attempt.outcome is not None and attempt.outcome.prediction is not None:
-            self._note(request, beside, attempt.outcome, None)
-            return _Answer(beside.servable, Arm.CHALLENGER, attempt.outcome)
+            job = self._note(request, beside, attempt.outcome, None)
+            return _Answer(beside.servable, Arm.CHALLENGER, attempt.outcome, job=job)
         outcome = run(champion, request.case)
         if attempt.outcome is not None:
             self._note(request, beside, attempt.outcome, outcome)
@@ -192,12 +218,11 @@ class Router:
         attempt = Attempt(run(old.servable, request.case)) if first is old else self._ask_baking(request, beside)
         outcome = attempt.outcome
         if outcome is not None and outcome.prediction is not None:
-            self._note(request, beside, outcome, None)
-            return replace(first, outcome=outcome)
+            return replace(first, outcome=outcome, job=self._note(request, beside, outcome, None))
         instead = run(second.servable, request.case)
         if outcome is not None:
             self._note(request, beside, outcome, instead)
-        return replace(second, outcome=instead, recovered=request.wish.forced or outcome is not None)
+        return replace(second, outcome=instead, recovered=request.wish.forced or attempt.skipped is None)
 
     def _ask_baking(self, request: _Request, beside: Beside) -> Attempt:
         """The new champion in the request's own thread: it carries almost everything, so no few threads would do.
@@ -209,39 +234,43 @@ class Router:
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
         seconds = max(self._time_left(request), self._deadline / 10)
-        with self._watch.until(
-            seconds, lambda: trial.breaker.trip(f"version {champion.version} does not come back from a request")
-        ) as cancel:
+        stuck = f"version {champion.version} does not come back from a request"
+        with (
+            self._watch.until(seconds, lambda: trial.breaker.trip(stuck)) as cancel,
+            trial.running(champion, cancel),
+        ):
             outcome = run(champion, request.case, cancel)
+        if trial.ended and isinstance(outcome.error, GivenUp):
+            return Attempt()
         if forced or blameless(outcome):
             trial.breaker.abandon(ticket)
         else:
             trial.breaker.record(ticket, outcome.signal is None, outcome.what)
         return Attempt(outcome)
 
-    def _note(self, request: _Request, beside: Beside, first: Outcome, instead: Outcome | None) -> None:
+    def _note(self, request: _Request, beside: Beside, first: Outcome, instead: Outcome | None) -> Job | None:
         """Evidence of a request by who was asked first: in its arm, or in a pair where the key is sticky.
 
         Args:
             instead: what the other model answered when the first one failed.
+
+        Returns:
+            What is left to do for a pair.
         """
         if blameless(first):
             if instead is None or instead.prediction is None:
-                return
+                return None
             first = replace(first, signal="error")  # the other model could use this request
         asked_new = request.choice.other is not (beside.split.mode is Mode.BAKE)
         if request.counts:
             beside.trial.count(first, new=asked_new)
-        elif not request.paired:
-            return
-        elif instead is not None:
+        elif request.paired and request.placed and instead is not None:
             new, old = (first, instead) if asked_new else (instead, first)
-            beside.trial.pair(new, old, agree=None)
-        else:
+            beside.trial.pair(new, old, timed=False, agree=None)
+        elif request.paired and request.placed:
             asked, other = beside.servable, request.taken.champion
-            self._shadow.offer(
-                beside.trial, request.case, answered_by=asked, outcome=first, servable=other, new=not asked_new
-            )
+            return _job(request, beside, (asked, first), other, new=not asked_new, timed=False)
+        return None
 
     def _time_left(self, request: _Request) -> float:
         beside = request.taken.beside
@@ -262,6 +291,7 @@ class _Request:
     share: float
     held: bool
     arrived: float
+    placed: bool = False
 
     @property
     def counts(self) -> bool:
@@ -276,4 +306,12 @@ class _Request:
     @property
     def shadowed(self) -> bool:
         """Whether the challenger of a SHADOW is asked too."""
-        return not self.held and not self.wish.forced
+        beside = self.taken.beside
+        return beside is not None and beside.split.mode is Mode.SHADOW and not self.held and not self.wish.forced
+
+
+def _job(
+    request: _Request, beside: Beside, answered: tuple[Servable, Outcome], other: Servable, *, new: bool, timed: bool
+) -> Job:
+    servable, outcome = answered
+    return Job(beside.trial, request.case, outcome, servable.opened.card.classes, other, new, timed)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from recognizer.evidence import Batch
 from recognizer.split import Mode, Split
+from recognizer.tasks import Cancel
 from serving.breaker import Breaker, BreakerLimits
-from serving.crew import Crew
+from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
 from serving.latency import Latency
 from serving.outcome import Outcome
+from serving.servable import Servable, State
 
 SLOW_FLOOR = 0.05
 SLOW_TIMES = 3.0
@@ -37,6 +41,28 @@ class Trial:
         self._slow_after: float | None = None
         self._old: Latency | None = None
         self._stuck = 0
+        self._lock = threading.Lock()
+        self._runs: dict[Cancel, Servable] = {}
+
+    @contextmanager
+    def running(self, servable: Servable, cancel: Cancel) -> Iterator[None]:
+        """Inside, a new champion runs in a request's own thread; it is given up when the rollout ends without it."""
+        with self._lock:
+            self._runs[cancel] = servable
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._runs[cancel]
+
+    def end(self) -> None:
+        """Give up what the rollout's end leaves without a place; its callers ask the model that stays."""
+        self.crew.stop()
+        with self._lock:
+            runs = dict(self._runs)
+        for cancel, servable in runs.items():
+            if servable.state is not State.AVAILABLE:
+                cancel.give_up()
 
     @property
     def slow_after(self) -> float:
@@ -70,8 +96,13 @@ class Trial:
     def count(self, outcome: Outcome, *, new: bool) -> None:
         self.evidence.count(outcome.bad(self.slow_after), new=new)
 
-    def pair(self, new: Outcome, old: Outcome, *, agree: bool | None, shift: float | None = None) -> None:
-        slow_after = self.slow_after
+    def pair(self, new: Outcome, old: Outcome, *, timed: bool, agree: bool | None, shift: float | None = None) -> None:
+        """Both answered one request. Without `timed` only what overran its deadline is slow.
+
+        The shadow's thread picks quiet moments: an answer on the path and one off it take different times even when
+        both models are the same. Against a challenger on the path that would be evidence out of nothing.
+        """
+        slow_after = self.slow_after if timed else math.inf
         self.evidence.pair(new.bad(slow_after), old.bad(slow_after), agree=agree, shift=shift)
 
     def watch_stuck(self) -> None:
@@ -139,7 +170,7 @@ class Trials:
             ended = [self._running.pop(number) for number in gone]
             self._ended.extend(ended)
         for trial in ended:
-            trial.crew.stop()
+            trial.end()
 
     def flush(self) -> list[tuple[int, Batch]]:
         """Rollout and batch of everything counted since the last call, the last words of ended rollouts too."""
@@ -159,7 +190,10 @@ class Trials:
         return sum(trial.crew.stuck for trial in self._all())
 
     def stop(self) -> None:
+        """End all trials and wait for their threads, if they come back."""
         self.keep(())
+        for trial in self._all():
+            trial.crew.join(GRACE)
 
     def _all(self) -> Iterable[Trial]:
         with self._lock:

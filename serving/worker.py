@@ -54,7 +54,13 @@ class Worker:
         self.trials = Trials(self.name, TrialLimits(settings.challenger_threads, breaker))
         deadline = settings.deadline_ms / 1000
         self._watch = Watch()
-        self._shadow = Shadow(settings.shadow_queue, deadline, self._watch)
+        self._shadow = Shadow(
+            settings.shadow_queue,
+            deadline,
+            self._watch,
+            duty=settings.shadow_duty,
+            busy=lambda: self.router.busy,
+        )
         self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline)
         # As many requests at once as this process's share of the cores; the others wait in order. Those that wait for
         # a challenger compute nothing, and there are no more of them than it has threads: they cost the others no turn.
@@ -73,6 +79,7 @@ class Worker:
             self._duties = beats, Controller(url, settings.home)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
+        self._answered_all = threading.Event()
         self._reconciling = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
         self._watching = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
         self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
@@ -100,11 +107,13 @@ class Worker:
             self._duties[1].stop()  # another process decides from now on
         self._reconciling.join()
         self._desired.close()
-        self._loads.stop()
-        self.threads.shutdown()
+        self.threads.shutdown()  # while somebody still watches over their runs
+        self._answered_all.set()
         self._watching.join()
+        self._watch.give_up()
         self._shadow.stop()
         self.trials.stop()
+        self._loads.stop()
         if self._duties is not None:
             self._duties[0].stop()
 
@@ -119,7 +128,7 @@ class Worker:
                 return
 
     def _keep_watch(self) -> None:
-        while not self._stopping.wait(TICK_SECONDS):
+        while not self._answered_all.wait(TICK_SECONDS):
             try:
                 self._watch.tick()
                 self.trials.watch()

@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -61,7 +62,7 @@ class Process:
 
     def __init__(self, home, wanted, **settings):
         self.wanted = wanted
-        given = {"poll_seconds": 0.01, "deadline_ms": 400, "breaker_seconds": 30.0, **settings}
+        given = {"poll_seconds": 0.01, "deadline_ms": 400, "shadow_duty": 1, **settings}
         self.worker = Worker(Settings(home=home, **given), wanted)
         self.transport = httpx.ASGITransport(Door(Starlette(), {"worker": self.worker}))
         self.worker.start()
@@ -206,7 +207,7 @@ def test_at_an_abort_calls_in_flight_are_answered_by_the_champion(start, make_ba
     process = start("hangs", make_bad_model, deadline_ms=60_000)
     process.converge(1, 2, share=1.0)
     beside = process.worker.releases.newest.beside["action"]
-    with process.worker.threads.__class__(1) as pool:
+    with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(process.answers, 2, concurrent=2)
         process.until(lambda: beside.trial.crew.busy == 2)
         started = time.monotonic()
@@ -329,6 +330,23 @@ def test_a_new_champion_that_fails_is_answered_for_by_the_old_one(start, make_ba
     assert set(arms(answers)) == {("holdback", 1)}
     assert 3 <= sum("recovered" in answer for answer in answers) <= 5
     assert process.breaker() == "OPEN"
+
+
+def test_at_a_rollback_after_the_promotion_the_old_model_answers_what_is_in_flight(start, make_bad_model):
+    process = start("hangs", make_bad_model, deadline_ms=60_000)
+    process.converge(1, 2, mode=Mode.LOAD)
+    process.converge(2, 1, mode=Mode.BAKE)
+    new = process.worker.releases.newest.champions["action"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(process.answers, 3, concurrent=3)
+        process.until(lambda: new.in_flight >= 3)
+        started = time.monotonic()
+        process.wanted.want(1)
+        answers = waiting.result(20)
+    assert time.monotonic() - started < 1
+    assert [answer["recovered"] for answer in answers] == [True] * 3
+    assert set(arms(answers)) == {("holdback", 1)}
+    process.until(lambda: new.state == "UNLOADED")
 
 
 def test_a_split_that_cannot_be_loaded_touches_nothing(start, small_home):
