@@ -20,6 +20,7 @@ from benchmarks.rollouts import (
     Watch,
     World,
     alike,
+    breaker,
     bursts,
     cameras,
     empty,
@@ -37,6 +38,7 @@ WORLDS: dict[str, World] = {
     "20 sticky cameras, paired": cameras(20),
     "100 sticky cameras, paired": cameras(100),
     "bursts that hit both": bursts,
+    "bursts, and a breaker that opens on them": breaker,
     "empty and tiny batches": empty,
     "lost batches": lost,
 }

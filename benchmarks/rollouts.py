@@ -6,18 +6,20 @@ functions. A test holds the two against each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from recognizer.evidence import PairCounts
+from recognizer.fold import events_of, factors_of
 from recognizer.limits import JudgeLimits
 from recognizer.sequential import FINE, WORSE, Capital, Floats, Ints, grow, stake
-from recognizer.tally import Counts, events_of, factors_of
+from recognizer.tally import Counts
 
 EVENTS = ("error", "invalid", "slow", "misread", "late")
 USUAL = {"error": 0.002, "invalid": 0.001, "slow": 0.01, "misread": 0.05, "late": 0.02}
+STORM = {"error": 0.30, "invalid": 0.10, "slow": 0.60, "misread": 0.40, "late": 0.50}
 NEVER = np.inf
 
 
@@ -26,7 +28,8 @@ class Turn:
     """One batch of every rollout: arrays of shape (runs,), by kind of event.
 
     arms: (champion bad, challenger bad) by event, among `champion` and `challenger` answers. paired: (only the
-    challenger, only the champion) by event, among `pairs`. requests: by which every rollout's clock moves on.
+    challenger, only the champion) by event, among `pairs`. requests: by which every rollout's clock moves on. share:
+    as in Batch.
     """
 
     requests: int
@@ -36,6 +39,7 @@ class Turn:
     pairs: Ints | None = None
     paired: Mapping[str, tuple[Ints, Ints]] = field(default_factory=dict)
     worker: int = 0
+    share: Floats | None = None
 
 
 class Payoffs:
@@ -85,6 +89,7 @@ class Watch:
             for name, kinds in tests.items()
         }
         self.worse_by = {name: np.full(runs, NEVER) for name in tests}
+        self.shares: list[Floats | None] = [None] * workers
         self.waiting = {name: np.zeros((workers, 4, runs), int) for name in tests}
         self.payoffs = {(n, t): Payoffs(t, n, limits) for n, kinds in tests.items() for t in kinds if t != "above"}
 
@@ -92,6 +97,9 @@ class Watch:
         """One batch of each rollout, and every decision that follows from it."""
         self.requests += turn.requests
         self.answers += np.stack([turn.champion, turn.challenger]) + (0 if turn.pairs is None else turn.pairs)
+        before, self.shares[turn.worker] = self.shares[turn.worker], turn.share
+        if before is not None and turn.share is not None:
+            self._close_all(before != turn.share, [turn.worker])
         for name in self.capital:
             events = events_of(name, self.limits)
             if turn.arms:
@@ -106,9 +114,7 @@ class Watch:
 
     def advance(self, rows: np.ndarray) -> None:
         """These rollouts go one step on."""
-        for name, waiting in self.waiting.items():
-            for worker in range(len(waiting)):
-                self._close(name, worker, rows & (waiting[worker][0] + waiting[worker][2] > 0))
+        self._close_all(rows, range(len(self.shares)))
         self.step += rows
         self.answers[:, rows] = 0
 
@@ -121,6 +127,12 @@ class Watch:
         for name, guard in self.limits.guards.items():
             enough &= self.capital[name]["above"].log_e < -np.log(guard.alpha)
         return enough & (self.worse_at == NEVER)
+
+    def _close_all(self, rows: np.ndarray, workers: Iterable[int]) -> None:
+        if rows.any():
+            for name, waiting in self.waiting.items():
+                for worker in workers:
+                    self._close(name, worker, rows & (waiting[worker][0] + waiting[worker][2] > 0))
 
     def _close(self, name: str, worker: int, full: np.ndarray) -> None:
         rows = np.flatnonzero(full)
@@ -166,7 +178,9 @@ def routed(
     challenger = rng.binomial(np.broadcast_to(answers, runs), share)
     champion = answers - challenger
     arms = {event: (rng.binomial(champion, old), rng.binomial(challenger, new)) for event, (old, new) in rates.items()}
-    return Turn(int(np.max(answers)) if requests is None else requests, champion, challenger, arms, worker=worker)
+    clock = int(np.max(answers)) if requests is None else requests
+    shares = np.broadcast_to(np.asarray(share, float), runs)
+    return Turn(clock, champion, challenger, arms, worker=worker, share=shares)
 
 
 def alike(rates: Mapping[str, Floats | float] = USUAL) -> dict[str, tuple[Floats, Floats]]:
@@ -186,11 +200,25 @@ def independent(rng: np.random.Generator, runs: int, shares: Iterator[float]) ->
 def bursts(rng: np.random.Generator, runs: int, shares: Iterator[float]) -> Iterator[Turn]:
     """A fifth of the time something outside breaks for both: 30 % errors, 60 % slow, half of the answers late."""
     broken = np.zeros(runs, bool)
-    storm = {"error": 0.30, "invalid": 0.10, "slow": 0.60, "misread": 0.40, "late": 0.50}
     for share in shares:
         for _ in range(2):
             broken = np.where(broken, rng.random(runs) < 0.8, rng.random(runs) < 0.05)
-            yield routed(rng, 25, share, alike({e: np.where(broken, storm[e], USUAL[e]) for e in EVENTS}), runs)
+            yield routed(rng, 25, share, alike({e: np.where(broken, STORM[e], USUAL[e]) for e in EVENTS}), runs)
+
+
+def breaker(rng: np.random.Generator, runs: int, shares: Iterator[float]) -> Iterator[Turn]:
+    """Bursts as above, and a breaker: two errors of the challenger in a batch take its share away for 30 s.
+
+    Its share then changes at a moment that its own errors chose: what the exact argument leaves out.
+    """
+    broken, shut = np.zeros(runs, bool), np.zeros(runs, int)
+    for share in shares:
+        for _ in range(2):
+            broken = np.where(broken, rng.random(runs) < 0.8, rng.random(runs) < 0.05)
+            rates = alike({e: np.where(broken, STORM[e], USUAL[e]) for e in EVENTS})
+            turn = routed(rng, 25, np.where(shut > 0, 0.0, share), rates, runs)
+            shut = np.where(turn.arms["error"][1] >= 2, 120, np.maximum(shut - 1, 0))
+            yield turn
 
 
 def empty(rng: np.random.Generator, runs: int, shares: Iterator[float]) -> Iterator[Turn]:
@@ -204,7 +232,7 @@ def empty(rng: np.random.Generator, runs: int, shares: Iterator[float]) -> Itera
                 yield routed(rng, size, share, alike(), runs)
             else:
                 zeros = np.zeros(runs, int)
-                yield Turn(0, zeros, zeros, dict.fromkeys(EVENTS, (zeros, zeros)))
+                yield Turn(0, zeros, zeros, dict.fromkeys(EVENTS, (zeros, zeros)), share=np.full(runs, share))
 
 
 def lost(rng: np.random.Generator, runs: int, shares: Iterator[float]) -> Iterator[Turn]:
@@ -215,7 +243,7 @@ def lost(rng: np.random.Generator, runs: int, shares: Iterator[float]) -> Iterat
             failing = sum(turn.arms["error"]) > 0
             kept = (rng.random(runs) >= np.where(failing, 0.5, 0.1)).astype(int)
             arms = {event: (old * kept, new * kept) for event, (old, new) in turn.arms.items()}
-            yield Turn(25, turn.champion * kept, turn.challenger * kept, arms)
+            yield Turn(25, turn.champion * kept, turn.challenger * kept, arms, share=turn.share)
 
 
 def cameras(number: int, *, paired: bool = True) -> World:
