@@ -14,9 +14,10 @@ from typing import Any
 
 from recognizer.checks import figure
 from recognizer.confidence import difference_bounds, e_value, rate_bounds
+from recognizer.fold import begin, update
 from recognizer.limits import JudgeLimits
 from recognizer.split import Mode
-from recognizer.tally import DISAGREEMENT, Numbered, Series, Tally, begin, update
+from recognizer.tally import DISAGREEMENT, Numbered, Series, Tally
 
 
 class Ruling(StrEnum):
