@@ -10,7 +10,8 @@ from recognizer.limits import JudgeLimits
 from recognizer.plan import Step
 from recognizer.rollout import LOADING, Judgement, Rollout, Ruling, mode_at
 from recognizer.store.evidence import Numbered as Stored
-from recognizer.tally import Numbered, Tally, begin, update
+from recognizer.fold import begin, update
+from recognizer.tally import Numbered, Tally
 
 
 class Ledger:
