@@ -106,7 +106,7 @@ def keeps_input(id: str, arm: str, confidence: float, retention: Retention) -> b
     """Whether the input of a prediction is kept; the sample is drawn by the id, so that it is the same everywhere."""
     if arm != "champion" or confidence < retention.unsure_below:
         return True
-    return int(id[-_SAMPLE_DIGITS:], 16) < retention.input_share * 16**_SAMPLE_DIGITS
+    return bool(int(id[-_SAMPLE_DIGITS:], 16) < retention.input_share * 16**_SAMPLE_DIGITS)
 
 
 def surplus(sizes: Sequence[tuple[str, int]], limit: int) -> list[str]:

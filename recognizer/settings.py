@@ -13,6 +13,7 @@ from pydantic_settings.sources import InitSettingsSource
 
 from recognizer.errors import UsageError
 from recognizer.home import Home, default_home
+from recognizer.predictions import Retention
 
 
 def _as_home(value: object) -> Home:
@@ -54,6 +55,10 @@ class Settings(BaseSettings):
     holdback: float = Field(default=0.05, ge=0, lt=0.1, description="share of the champion before during the bake")
     step_hours: float = Field(default=24.0, gt=0, description="after this long without a verdict a person is asked")
     quiesce_seconds: float = Field(default=30.0, gt=0, description="a replaced model still in use after this is a leak")
+    prediction_days: float = Field(default=30.0, gt=0, description="how long an answer can be found and feedback given")
+    input_share: float = Field(default=0.01, ge=0, le=1, description="share of the champion's inputs that is kept")
+    unsure_below: float = Field(default=0.6, ge=0, le=1, description="inputs answered with less confidence are kept")
+    input_limit_mb: int = Field(default=2048, ge=0, description="kept inputs in MB; the oldest go first")
     lease_seconds: float = Field(default=60.0, gt=1, description="a night whose lease is older may be taken over")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
@@ -78,6 +83,10 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         return self.store_url or f"sqlite:///{self.home.store}"
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(self.prediction_days, self.input_share, self.unsure_below, self.input_limit_mb * 1024**2)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -5,8 +5,11 @@ A predictor class (see `recognizer.tasks`) that has an `endpoint` is served at `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
 
 from recognizer.errors import RecognizerError
 from recognizer.tasks import load_predictor, predictable_tasks
@@ -26,14 +29,31 @@ class Asked:
     canary: bool = False
 
 
+class Noted(NamedTuple):
+    """What a task's answer comes to in the prediction log.
+
+    Attributes:
+        label: the answer as a text; feedback is compared with it.
+        confidence: its probability.
+        inputs: the case as arrays, by name.
+    """
+
+    label: str
+    confidence: float
+    inputs: Mapping[str, NDArray[Any]]
+
+
 class Endpoint(Protocol):
-    """One task's requests and answers; both methods are called off the event loop."""
+    """One task's requests and answers; every method is called off the event loop."""
 
     def read(self, body: bytes, media_type: str) -> Asked:
         """The case in a body; raises InputError, FormatError or UnsupportedMedia."""
 
     def write(self, answered: Answered) -> dict[str, Any]:
         """The answer as JSON can carry it, see `named`."""
+
+    def note(self, answered: Answered) -> Noted:
+        """What the prediction log keeps of an answer."""
 
 
 def named(answered: Answered) -> dict[str, Any]:

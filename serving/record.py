@@ -6,7 +6,7 @@ import io
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from recognizer.errors import RecognizerError
 from recognizer.home import atomic_write
 from recognizer.predictions import Prediction, Retention, keeps_input
-from recognizer.store import Store, predictions
+from recognizer.store import predictions
+from serving.link import Link
 
 FLUSH_SECONDS = 0.25
 """How long an answer waits for its row."""
@@ -37,12 +38,10 @@ class Recorder:
         dropped: rows that were lost because the store was away for too long.
     """
 
-    def __init__(self, open_store: Callable[[], Store], folder: Path, retention: Retention) -> None:
-        """`open_store` is called by the writing thread, again whenever the store did not answer."""
-        self._open_store = open_store
+    def __init__(self, url: str, folder: Path, retention: Retention) -> None:
+        self._link = Link(url)
         self._folder = folder
         self._retention = retention
-        self._store: Store | None = None
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Prediction, Inputs | None]] = deque()
         self._input_bytes = 0
@@ -60,8 +59,7 @@ class Recorder:
         self._stopping.set()
         self._thread.join()
         self.flush()
-        if self._store is not None:
-            self._store.close()
+        self._link.close()
 
     def record(self, prediction: Prediction, inputs: Inputs) -> None:
         """Log an answer; its input is kept when policy says so."""
@@ -84,9 +82,7 @@ class Recorder:
             return
         try:
             rows = [self._keep(prediction, inputs) for prediction, inputs in batch]
-            if self._store is None:
-                self._store = self._open_store()
-            predictions.append(self._store, rows)
+            predictions.append(self._link.open(), rows)
         except (RecognizerError, OSError) as error:
             self._note_away(error)
             return
@@ -122,9 +118,7 @@ class Recorder:
             self._input_bytes -= sum(array.nbytes for array in inputs.values())
 
     def _note_away(self, error: Exception) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        self._link.close()
         if not self._away:  # one line, however often it is tried
             self._log.error("the prediction log cannot be written, answers wait", error=str(error))
         self._away = True

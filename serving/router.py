@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from recognizer.errors import GivenUp
+from recognizer.predictions import new_id
 from recognizer.split import Mode
 from recognizer.tasks import Prediction
 from serving.canary import Attempt, Skipped, ask, not_asked, time_left
@@ -95,7 +95,7 @@ class Router:
         self._shadow = shadow
         self._watch = watch
         self._deadline = deadline
-        self._observe = observe
+        self.observe = observe
         self._clock = clock
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -119,7 +119,7 @@ class Router:
             PluginError: no model gave an answer.
         """
         arrived = self._clock() if arrived is None else arrived
-        prediction_id = uuid.uuid4().hex
+        prediction_id = new_id(time.time())
         with self._counted(), self._releases.take(task) as taken:
             split = None if taken.beside is None else taken.beside.split
             share = 0.0 if split is None or self.held is not None else split.share
@@ -149,8 +149,8 @@ class Router:
                 prediction=answer.outcome.prediction,
                 seconds=answer.outcome.seconds,
             )
-            if self._observe is not None:
-                self._observe(answered)
+            if self.observe is not None:
+                self.observe(answered)
             return answered
 
     @contextmanager

@@ -12,17 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from recognizer.predictions import Prediction
 from recognizer.settings import Settings
 from serving.background import BackgroundLoader
 from serving.breaker import BreakerLimits
 from serving.controller import Controller
 from serving.desired import Desired
+from serving.endpoint import find_endpoints
+from serving.feedback import FeedbackDesk
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
 from serving.reconcile import Reconciler, Wants
+from serving.record import Recorder
 from serving.release import Problem, Releases
-from serving.router import Router
+from serving.router import Answered, Router
 from serving.shadow import Shadow
 from serving.trial import TrialLimits, Trials
 from serving.watch import TICK_SECONDS, Watch
@@ -70,13 +74,16 @@ class Worker:
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
         self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
+        self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
+        self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
+        self._endpoints = dict(find_endpoints().values())
         self._duties: tuple[Heartbeat, Controller] | None = None
         if desired is None:
             url = settings.database_url
             beats = Heartbeat(
                 self.name, url, self.releases, self.trials, self.router, ready=self.ready, problems=self.problems
             )
-            self._duties = beats, Controller(url, settings.home)
+            self._duties = beats, Controller(url, settings.home, settings.retention)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
         self._answered_all = threading.Event()
@@ -99,6 +106,9 @@ class Worker:
         self._watching.start()
         for duty in self._duties or ():
             duty.start()
+        if self._duties is not None:
+            self._recorder.start()
+            self.router.observe = self._record
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
@@ -116,6 +126,35 @@ class Worker:
         self._loads.stop()
         if self._duties is not None:
             self._duties[0].stop()
+            self._recorder.stop()
+        self._desk.close()
+
+    def take_feedback(self, body: bytes, media_type: str) -> dict[str, object]:
+        """The truth about an answer, see `FeedbackDesk`."""
+        return self._desk.take(body, media_type)
+
+    def _record(self, answered: Answered) -> None:
+        endpoint = self._endpoints.get(answered.task)
+        if endpoint is None:
+            return
+        noted = endpoint.note(answered)
+        lot = not (answered.forced or answered.recovered) and answered.key is None
+        self._recorder.record(
+            Prediction(
+                id=answered.prediction_id,
+                task=answered.task,
+                at=time.time(),
+                routing_key=answered.key,
+                arm=str(answered.arm),
+                rollout=answered.rollout if lot else None,
+                version=answered.servable.version,
+                digest=answered.servable.digest,
+                label=noted.label,
+                confidence=noted.confidence,
+                recovered=answered.recovered,
+            ),
+            noted.inputs,
+        )
 
     def _reconcile(self) -> None:
         # the id is handed down: a worker that starts slowly could find its supervisor gone already

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recognizer.predictions import Prediction
 from recognizer.store.database import Store
 from recognizer.store.schema import feedback, predictions
+
+BLOCK = 500
+"""Names in one statement."""
 
 
 def append(store: Store, rows: Sequence[Prediction]) -> None:
@@ -58,6 +61,14 @@ def count(store: Store, task: str, *, since: float = 0.0) -> int:
 def expire(store: Store, before: float) -> builtins.list[str]:
     """Delete what was answered before a time (seconds since 1970); returns the files of its inputs, to delete next."""
     return _remove(store, predictions.c.at < before)
+
+
+def forget_inputs(store: Store, names: Sequence[str]) -> None:
+    """Note that these inputs are kept no longer; the answers stay."""
+    with store.write() as connection:
+        for start in range(0, len(names), BLOCK):
+            some = predictions.c.inputs.in_(names[start : start + BLOCK])
+            connection.execute(update(predictions).where(some).values(inputs=None))
 
 
 def erase(store: Store, routing_key: str) -> tuple[int, builtins.list[str]]:

@@ -277,6 +277,7 @@ feedback = Table(
     Column("digest", String(64), nullable=False),
     Column("truth", Text, nullable=False),
     Column("misread", Boolean, nullable=False),
+    Column("batch", BigInteger),  # of the evidence that counts it; NULL: none yet
     Column("given_at", Double, nullable=False),
     sqlite_autoincrement=True,
 )

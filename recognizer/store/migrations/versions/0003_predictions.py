@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("truth", sa.Text, nullable=False),
         sa.Column("misread", sa.Boolean, nullable=False),
+        sa.Column("batch", sa.BigInteger),
         sa.Column("given_at", sa.Double, nullable=False),
         sqlite_autoincrement=True,
     )
