@@ -177,6 +177,7 @@ def draw_plots(folder: Path, runs: int) -> None:
                 )  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_yticks([100, 1_000, 10_000], ["100", "1,000", "10,000"])
         axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         axes.minorticks_off()
         axes.set_xlabel("challenger's errors, % (champion 0.2 %)")

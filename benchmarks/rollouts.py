@@ -177,7 +177,11 @@ def routed(
     """A batch routed by lot; rates: (champion's, challenger's) by event, numbers or (runs,)."""
     challenger = rng.binomial(np.broadcast_to(answers, runs), share)
     champion = answers - challenger
-    arms = {event: (rng.binomial(champion, old), rng.binomial(challenger, new)) for event, (old, new) in rates.items()}
+    arms: dict[str, tuple[Ints, Ints]] = {}
+    for event, (old, new) in rates.items():
+        # an answer that raised is not invalid as well: the two are summed by a guard
+        raised = arms["error"] if event == "invalid" else (0, 0)
+        arms[event] = (rng.binomial(champion - raised[0], old), rng.binomial(challenger - raised[1], new))
     clock = int(np.max(answers)) if requests is None else requests
     shares = np.broadcast_to(np.asarray(share, float), runs)
     return Turn(clock, champion, challenger, arms, worker=worker, share=shares)

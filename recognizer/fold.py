@@ -154,7 +154,8 @@ def _bet(
         factors = factors_of(test, name, limits, arms, both)
         tests[test] = wealth if factors is None else wealth.paid(factors, FINE if test == "fine" else WORSE)
     series = replace(series, tests=tests)
-    series = replace(series, highest=max(series.highest, series.against))
+    if series.crossed is None:  # what was decided is told with the evidence that decided it
+        series = replace(series, highest=max(series.highest, series.against))
     alpha = (limits.guards[name] if name in limits.guards else limits.signals[name]).alpha
     if series.crossed is None and series.against >= -log(alpha):
         series = replace(series, crossed=ordinal)

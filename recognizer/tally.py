@@ -90,7 +90,7 @@ class Series:
         tests: `worse`: evidence that the challenger is worse than tolerated. A signal has `fine` as well: evidence
             that it is better than tolerance and margin; a guard has `above`: evidence that the challenger breaks the
             limit.
-        highest: the largest that `against` has been.
+        highest: the largest that `against` has been, up to the batch that decided.
         crossed: ordinal of the batch at which the evidence against the challenger first sufficed.
     """
 
