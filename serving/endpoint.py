@@ -1,12 +1,14 @@
 """What a task adds to the HTTP door: how its requests are read and its answers are written.
 
-A predictor class (see `recognizer.tasks`) that has an `endpoint` is served at `/v1/TASK`; nothing else is needed.
+A predictor class (see `recognizer.tasks`) whose `endpoint` names one as `module:Class` is served at `/v1/TASK`; nothing
+else is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
@@ -72,9 +74,9 @@ def find_endpoints() -> dict[str, tuple[str, Endpoint]]:
     found: dict[str, tuple[str, Endpoint]] = {}
     for task in predictable_tasks():
         try:
-            endpoint = getattr(load_predictor(task), "endpoint", None)
+            name = getattr(load_predictor(task), "endpoint", None)
         except RecognizerError:
             continue  # a plug-in that is broken has no address; `recognizer tasks` says why
-        if endpoint is not None:
-            found[f"/v1/{task}"] = (task, endpoint)
+        if name is not None:
+            found[f"/v1/{task}"] = (task, resolve_name(name)())
     return found

@@ -12,7 +12,7 @@ from typing import Any
 from recognizer.errors import GivenUp
 from recognizer.predictions import new_id
 from recognizer.split import Mode
-from recognizer.tasks import Prediction
+from recognizer.tasks import Cancel, Prediction
 from serving.canary import Attempt, Skipped, ask, not_asked, time_left
 from serving.outcome import Outcome, blameless, raised, run
 from serving.release import Beside, Releases, Taken
@@ -73,6 +73,7 @@ class Router:
 
     Args:
         deadline: seconds within which a request is answered, if need be by the champion.
+        turns: how many requests compute at once; the others wait in order. Who waits for a challenger takes no turn.
         observe: called with every answer, still inside the request: it must be quick and never raise.
 
     Attributes:
@@ -87,6 +88,7 @@ class Router:
         watch: Watch,
         *,
         deadline: float = DEADLINE_SECONDS,
+        turns: int = 2,
         observe: Callable[[Answered], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,6 +99,7 @@ class Router:
         self._deadline = deadline
         self.observe = observe
         self._clock = clock
+        self._turns = threading.Semaphore(turns)
         self._lock = threading.Lock()
         self._in_flight = 0
 
@@ -163,10 +166,15 @@ class Router:
             with self._lock:
                 self._in_flight -= 1
 
+    def _run(self, servable: Servable, case: Any, cancel: Cancel | None = None) -> Outcome:
+        """Ask a model in the request's own thread, when it is its turn."""
+        with self._turns:
+            return run(servable, case, cancel)
+
     def _ask(self, request: _Request) -> _Answer:
         beside = request.taken.beside
         if beside is None:
-            return _Answer(request.taken.champion, Arm.CHAMPION, run(request.taken.champion, request.case))
+            return _Answer(request.taken.champion, Arm.CHAMPION, self._run(request.taken.champion, request.case))
         if request.wish.version is not None:
             return self._pinned(request, beside)
         if beside.split.mode is Mode.BAKE:
@@ -180,14 +188,14 @@ class Router:
         arm, new_is_other = request.choice.arm, beside.split.mode is not Mode.BAKE
         servable = beside.servable if request.choice.other else request.taken.champion
         if not (request.choice.other and new_is_other):
-            return _Answer(servable, arm, run(servable, request.case))
+            return _Answer(servable, arm, self._run(servable, request.case))
         asked = ask(beside.trial, servable, request.case, self._time_left(request), counts=False)
         return _Answer(servable, arm, asked.outcome or not_asked(servable, asked.skipped))
 
     def _champion(self, request: _Request, beside: Beside) -> _Answer:
         """The champion answers; in SHADOW the challenger is asked off the path."""
         champion = request.taken.champion
-        outcome = run(champion, request.case)
+        outcome = self._run(champion, request.case)
         if request.counts and beside.split.mode is Mode.CANARY:
             beside.trial.count(outcome, new=False)
         job = None
@@ -205,7 +213,7 @@ class Router:
         if attempt.outcome is not None and attempt.outcome.prediction is not None:
             job = self._note(request, beside, attempt.outcome, None)
             return _Answer(beside.servable, Arm.CHALLENGER, attempt.outcome, job=job)
-        outcome = run(champion, request.case)
+        outcome = self._run(champion, request.case)
         if attempt.outcome is not None:
             self._note(request, beside, attempt.outcome, outcome)
         return _Answer(champion, Arm.CHAMPION, outcome, recovered=True)
@@ -215,11 +223,11 @@ class Router:
         new = _Answer(request.taken.champion, Arm.CHAMPION, NOTHING)
         old = _Answer(beside.servable, Arm.HOLDBACK, NOTHING)
         first, second = (old, new) if request.choice.other else (new, old)
-        attempt = Attempt(run(old.servable, request.case)) if first is old else self._ask_baking(request, beside)
+        attempt = Attempt(self._run(old.servable, request.case)) if first is old else self._ask_baking(request, beside)
         outcome = attempt.outcome
         if outcome is not None and outcome.prediction is not None:
             return replace(first, outcome=outcome, job=self._note(request, beside, outcome, None))
-        instead = run(second.servable, request.case)
+        instead = self._run(second.servable, request.case)
         if outcome is not None:
             self._note(request, beside, outcome, instead)
         return replace(second, outcome=instead, recovered=request.wish.forced or attempt.skipped is None)
@@ -239,7 +247,7 @@ class Router:
             self._watch.until(seconds, lambda: trial.breaker.trip(stuck)) as cancel,
             trial.running(champion, cancel),
         ):
-            outcome = run(champion, request.case, cancel)
+            outcome = self._run(champion, request.case, cancel)
         if trial.ended and isinstance(outcome.error, GivenUp):
             return Attempt()
         if forced or blameless(outcome):

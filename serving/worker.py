@@ -65,10 +65,10 @@ class Worker:
             duty=settings.shadow_duty,
             busy=lambda: self.router.busy,
         )
-        self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline)
-        # As many requests at once as this process's share of the cores; the others wait in order. Those that wait for
-        # a challenger compute nothing, and there are no more of them than it has threads: they cost the others no turn.
+        # as many requests at once as this process's share of the cores; the others wait in order
         turns = max(2, (os.cpu_count() or 1) // settings.workers)
+        self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline, turns=turns)
+        # no more requests wait for a challenger than it has threads
         self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
         self._desired = desired or Desired(settings.database_url)
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
@@ -98,7 +98,7 @@ class Worker:
         The first comparison is waited for: a process that takes requests before it has loaded fails them.
         """
         self._reconciler.step()
-        while self._reconciler.loading:
+        while self._reconciler.loading and self._reconciler.store_problem is None:
             time.sleep(FIRST_LOAD_SECONDS)
             self._reconciler.step()
         self._shadow.start()

@@ -203,6 +203,23 @@ def test_a_slow_challenger_leaves_the_champion_its_time(start, make_bad_model):
     assert time.monotonic() - started < 0.4
 
 
+def test_requests_that_wait_for_a_challenger_take_no_turn_of_the_others(start, make_bad_model):
+    process = start("hangs", make_bad_model, deadline_ms=5_000)
+    process.converge(1, 2, mode=Mode.LOAD)
+    beside = process.worker.releases.newest.beside["action"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(process.answers, 2, query="?canary=true", concurrent=2)
+        process.until(lambda: beside.trial.crew.busy == 2)
+        started = time.monotonic()
+        assert set(arms(process.answers(20, concurrent=4))) == {("champion", 1)}
+        # nor does a third one wait for a thread
+        assert process.answers(query="?canary=true")[0]["recovered"] is True
+        assert time.monotonic() - started < 2
+        assert beside.trial.crew.busy == 2
+        process.wanted.want(1)
+        assert len(waiting.result(20)) == 2
+
+
 def test_at_an_abort_calls_in_flight_are_answered_by_the_champion(start, make_bad_model):
     process = start("hangs", make_bad_model, deadline_ms=60_000)
     process.converge(1, 2, share=1.0)
