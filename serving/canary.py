@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from recognizer.errors import PluginError
+from serving.breaker import State as BreakerState
 from serving.outcome import Outcome, blameless, overdue
 from serving.servable import Servable
 from serving.trial import Trial
@@ -30,10 +31,12 @@ class Attempt:
     Attributes:
         outcome: of the challenger; None when there is nothing to say about it.
         skipped: why it was not asked; None when it was. Without both, the rollout ended meanwhile.
+        probe: it was asked to see whether its breaker may close, which is no evidence.
     """
 
     outcome: Outcome | None = None
     skipped: Skipped | None = None
+    probe: bool = False
 
 
 def time_left(deadline: float, elapsed: float, champion_p99: float | None) -> float:
@@ -49,6 +52,7 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
     """
     if seconds <= 0:
         return Attempt(skipped=Skipped.LATE)
+    probe = trial.breaker.state is not BreakerState.CLOSED
     ticket = trial.breaker.allow()
     if ticket is None:
         return Attempt(skipped=Skipped.BREAKER)
@@ -63,9 +67,9 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
         outcome = overdue(challenger, seconds)
     if outcome is None or call.aborted or not counts or blameless(outcome):
         trial.breaker.abandon(ticket)
-        return Attempt(None if call.aborted else outcome)
+        return Attempt(None if call.aborted else outcome, probe=probe)
     trial.breaker.record(ticket, outcome.signal is None, outcome.what)
-    return Attempt(outcome)
+    return Attempt(outcome, probe=probe)
 
 
 def not_asked(challenger: Servable, skipped: Skipped | None) -> Outcome:

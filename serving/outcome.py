@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from recognizer.errors import GivenUp, InputError, InvalidAnswer, PluginError
+from recognizer.limits import LATE
 from recognizer.tasks import Cancel, Prediction
 from serving.servable import Servable
+
+LATE_SECONDS = 0.5
+"""The absolute limit: of a model's answers 95 % are to be faster."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,13 @@ class Outcome:
         return f"{type(self.error).__name__}: {text[0]}"
 
     def bad(self, slow_after: float) -> frozenset[str]:
-        """All bad events of this run; an answer that takes longer than `slow_after` seconds is slow."""
+        """All bad events of this run; an answer that takes longer than `slow_after` seconds is slow.
+
+        Late is what breaks the absolute limit, whatever the other model does.
+        """
         slow = {"slow"} if self.seconds > slow_after else set()
+        if self.seconds > LATE_SECONDS:
+            slow.add(LATE)
         return frozenset(slow if self.signal is None else slow | {self.signal})
 
 

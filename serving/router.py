@@ -13,6 +13,7 @@ from recognizer.errors import GivenUp
 from recognizer.predictions import new_id
 from recognizer.split import Mode
 from recognizer.tasks import Cancel, Prediction
+from serving.breaker import State as BreakerState
 from serving.canary import Attempt, Skipped, ask, not_asked, time_left
 from serving.outcome import Outcome, blameless, raised, run
 from serving.release import Beside, Releases, Taken
@@ -197,7 +198,7 @@ class Router:
         champion = request.taken.champion
         outcome = self._run(champion, request.case)
         if request.counts and beside.split.mode is Mode.CANARY:
-            beside.trial.count(outcome, new=False)
+            beside.trial.count(outcome, new=False, share=request.share)
         job = None
         if request.shadowed and request.placed and not blameless(outcome):
             job = _job(request, beside, (champion, outcome), beside.servable, new=True, timed=True)
@@ -211,10 +212,10 @@ class Router:
             answer = self._champion(request, beside)
             return replace(answer, recovered=forced)
         if attempt.outcome is not None and attempt.outcome.prediction is not None:
-            job = self._note(request, beside, attempt.outcome, None)
+            job = None if attempt.probe else self._note(request, beside, attempt.outcome, None)
             return _Answer(beside.servable, Arm.CHALLENGER, attempt.outcome, job=job)
         outcome = self._run(champion, request.case)
-        if attempt.outcome is not None:
+        if attempt.outcome is not None and not attempt.probe:
             self._note(request, beside, attempt.outcome, outcome)
         return _Answer(champion, Arm.CHAMPION, outcome, recovered=True)
 
@@ -226,9 +227,10 @@ class Router:
         attempt = Attempt(self._run(old.servable, request.case)) if first is old else self._ask_baking(request, beside)
         outcome = attempt.outcome
         if outcome is not None and outcome.prediction is not None:
-            return replace(first, outcome=outcome, job=self._note(request, beside, outcome, None))
+            job = None if attempt.probe else self._note(request, beside, outcome, None)
+            return replace(first, outcome=outcome, job=job)
         instead = self._run(second.servable, request.case)
-        if outcome is not None:
+        if outcome is not None and not attempt.probe:
             self._note(request, beside, outcome, instead)
         return replace(second, outcome=instead, recovered=request.wish.forced or attempt.skipped is None)
 
@@ -238,6 +240,7 @@ class Router:
         It is given up at its deadline too; only an endless kernel would hold the request.
         """
         champion, trial, forced = request.taken.champion, beside.trial, request.wish.forced
+        probe = trial.breaker.state is not BreakerState.CLOSED
         ticket = trial.breaker.allow()
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
@@ -254,7 +257,7 @@ class Router:
             trial.breaker.abandon(ticket)
         else:
             trial.breaker.record(ticket, outcome.signal is None, outcome.what)
-        return Attempt(outcome)
+        return Attempt(outcome, probe=probe)
 
     def _note(self, request: _Request, beside: Beside, first: Outcome, instead: Outcome | None) -> Job | None:
         """Evidence of a request by who was asked first: in its arm, or in a pair where the key is sticky.
@@ -271,7 +274,8 @@ class Router:
             first = replace(first, signal="error")  # the other model could use this request
         asked_new = request.choice.other is not (beside.split.mode is Mode.BAKE)
         if request.counts:
-            beside.trial.count(first, new=asked_new)
+            share = 1 - request.share if beside.split.mode is Mode.BAKE else request.share
+            beside.trial.count(first, new=asked_new, share=share)
         elif request.paired and request.placed and instead is not None:
             new, old = (first, instead) if asked_new else (instead, first)
             beside.trial.pair(new, old, timed=False, agree=None)

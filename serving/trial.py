@@ -14,6 +14,7 @@ from recognizer.evidence import Batch
 from recognizer.split import Mode, Split
 from recognizer.tasks import Cancel
 from serving.breaker import Breaker, BreakerLimits
+from serving.breaker import State as BreakerState
 from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
 from serving.latency import Latency
@@ -93,8 +94,16 @@ class Trial:
         """Whether its split is gone; what is still counted changes no verdict."""
         return self.crew.stopped
 
-    def count(self, outcome: Outcome, *, new: bool) -> None:
-        self.evidence.count(outcome.bad(self.slow_after), new=new)
+    def count(self, outcome: Outcome, *, new: bool, share: float) -> None:
+        """A request that was routed by lot.
+
+        Args:
+            share: of the new model. While its breaker is not closed it has none: what the old model answers then is
+                told apart, and what the probes find out is no evidence, because a failure chose their moment.
+        """
+        if not new and self.breaker.state is not BreakerState.CLOSED:
+            share = 0.0
+        self.evidence.count(outcome.bad(self.slow_after), new=new, share=share)
 
     def pair(self, new: Outcome, old: Outcome, *, timed: bool, agree: bool | None, shift: float | None = None) -> None:
         """Both answered one request. Without `timed` only what overran its deadline is slow.
@@ -174,8 +183,11 @@ class Trials:
 
     def flush(self) -> list[tuple[int, Batch]]:
         """Rollout and batch of everything counted since the last call, the last words of ended rollouts too."""
-        batches = [(trial.rollout, trial.evidence.flush()) for trial in self._all()]
-        return [(rollout, batch) for rollout, batch in batches if batch is not None]
+        batches = []
+        for trial in self._all():
+            while (batch := trial.evidence.flush()) is not None:
+                batches.append((trial.rollout, batch))
+        return batches
 
     def watch(self) -> None:
         """Look for stuck threads, and forget ended trials of which nothing is left."""

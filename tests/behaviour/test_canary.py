@@ -172,9 +172,10 @@ def test_what_a_bad_challenger_fails_the_champion_answers(start, make_bad_model,
     assert len(recovered) in (3, 4, 5)
     assert all(answer["recovered"] is True and answer["action"] == "walking" for answer in recovered)
     assert process.breaker() == "OPEN"
-    batch = batch_of(process)[1]
-    assert batch.challenger.answers == batch.challenger.bad[signal] == len(recovered)
-    assert batch.champion.answers == 100 - len(recovered)
+    (_, before), (_, after) = process.worker.trials.flush()
+    assert before.challenger.answers == before.challenger.bad[signal] == len(recovered)
+    assert (before.share, after.share, after.challenger.answers) == (0.5, 0.0, 0)
+    assert before.champion.answers + after.champion.answers == 100 - len(recovered)
     assert process.health()["stuck"] == 0
 
 
