@@ -20,6 +20,7 @@ class Skipped(StrEnum):
 
     BREAKER = "its breaker is open"
     BUSY = "all its threads are busy"
+    ENDED = "its rollout ended"
     LATE = "the request's deadline leaves no time for it"
 
 
@@ -49,6 +50,8 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
     """
     if seconds <= 0:
         return Attempt(skipped=Skipped.LATE)
+    if trial.ended:
+        return Attempt(skipped=Skipped.ENDED)
     ticket = trial.breaker.allow()
     if ticket is None:
         return Attempt(skipped=Skipped.BREAKER)
