@@ -21,6 +21,7 @@ class Skipped(StrEnum):
 
     BREAKER = "its breaker is open"
     BUSY = "all its threads are busy"
+    ENDED = "its rollout ended"
     LATE = "the request's deadline leaves no time for it"
 
 
@@ -52,6 +53,8 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
     """
     if seconds <= 0:
         return Attempt(skipped=Skipped.LATE)
+    if trial.ended:
+        return Attempt(skipped=Skipped.ENDED)
     probe = trial.breaker.state is not BreakerState.CLOSED
     ticket = trial.breaker.allow()
     if ticket is None:

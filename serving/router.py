@@ -12,7 +12,7 @@ from typing import Any
 from recognizer.errors import GivenUp
 from recognizer.predictions import new_id
 from recognizer.split import Mode
-from recognizer.tasks import Cancel, Prediction
+from recognizer.tasks import Prediction
 from serving.breaker import State as BreakerState
 from serving.canary import Attempt, Skipped, ask, not_asked, time_left
 from serving.outcome import Outcome, blameless, raised, run
@@ -75,9 +75,9 @@ class Router:
     Args:
         deadline: seconds within which a request is answered, if need be by the champion.
         turns: how many requests compute at once; the others wait in order. Who waits for a challenger takes no turn.
-        observe: called with every answer, still inside the request: it must be quick and never raise.
 
     Attributes:
+        observe: called with every answer, still inside the request: it must be quick and never raise.
         held: why no challenger is asked and nothing is counted for now; None when that is not so. A worker that has
             seen no controller for a while holds its shares.
     """
@@ -167,10 +167,10 @@ class Router:
             with self._lock:
                 self._in_flight -= 1
 
-    def _run(self, servable: Servable, case: Any, cancel: Cancel | None = None) -> Outcome:
+    def _run(self, servable: Servable, case: Any) -> Outcome:
         """Ask a model in the request's own thread, when it is its turn."""
         with self._turns:
-            return run(servable, case, cancel)
+            return run(servable, case)
 
     def _ask(self, request: _Request) -> _Answer:
         beside = request.taken.beside
@@ -197,7 +197,9 @@ class Router:
         """The champion answers; in SHADOW the challenger is asked off the path."""
         champion = request.taken.champion
         outcome = self._run(champion, request.case)
-        if request.counts and beside.split.mode is Mode.CANARY:
+        # One that the challenger was meant to answer and could not be asked for counts for nobody: such requests come
+        # in busy moments, which would make the champion look worse than it is.
+        if request.counts and not request.choice.other and beside.split.mode is Mode.CANARY:
             beside.trial.count(outcome, new=False, share=request.share)
         job = None
         if request.shadowed and request.placed and not blameless(outcome):
@@ -244,13 +246,15 @@ class Router:
         ticket = trial.breaker.allow()
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
-        seconds = max(self._time_left(request), self._deadline / 10)
         stuck = f"version {champion.version} does not come back from a request"
-        with (
-            self._watch.until(seconds, lambda: trial.breaker.trip(stuck)) as cancel,
-            trial.running(champion, cancel),
-        ):
-            outcome = self._run(champion, request.case, cancel)
+        with self._turns:
+            # whoever waited long for its turn still leaves the model a fair time
+            seconds = max(self._time_left(request), self._deadline / 2)
+            with (
+                self._watch.until(seconds, lambda: trial.breaker.trip(stuck)) as cancel,
+                trial.running(champion, cancel),
+            ):
+                outcome = run(champion, request.case, cancel)
         if trial.ended and isinstance(outcome.error, GivenUp):
             return Attempt()
         if forced or blameless(outcome):

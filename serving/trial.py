@@ -50,6 +50,7 @@ class Trial:
         """Inside, a new champion runs in a request's own thread; it is given up when the rollout ends without it."""
         with self._lock:
             self._runs[cancel] = servable
+        self._give_up_without(servable, cancel)  # it may have waited for its turn beyond the end
         try:
             yield
         finally:
@@ -62,8 +63,11 @@ class Trial:
         with self._lock:
             runs = dict(self._runs)
         for cancel, servable in runs.items():
-            if servable.state is not State.AVAILABLE:
-                cancel.give_up()
+            self._give_up_without(servable, cancel)
+
+    def _give_up_without(self, servable: Servable, cancel: Cancel) -> None:
+        if self.ended and servable.state is not State.AVAILABLE:
+            cancel.give_up()
 
     @property
     def slow_after(self) -> float:
