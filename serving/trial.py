@@ -193,6 +193,11 @@ class Trials:
                 batches.append((trial.rollout, batch))
         return batches
 
+    @property
+    def urgent(self) -> bool:
+        """Whether something bad was counted since the last flush."""
+        return any(trial.evidence.urgent for trial in self._all())
+
     def watch(self) -> None:
         """Look for stuck threads, and forget ended trials of which nothing is left."""
         for trial in self._all():
