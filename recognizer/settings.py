@@ -53,6 +53,7 @@ class Settings(BaseSettings):
         default=(0.05, 0.09), description="shares of the canary steps, a JSON list"
     )
     holdback: float = Field(default=0.05, ge=0, lt=0.1, description="share of the champion before during the bake")
+    bake_minutes: float = Field(default=60.0, ge=0, description="how long a new champion is watched at least")
     step_hours: float = Field(default=24.0, gt=0, description="after this long without a verdict a person is asked")
     quiesce_seconds: float = Field(default=30.0, gt=0, description="a replaced model still in use after this is a leak")
     prediction_days: float = Field(default=30.0, gt=0, description="how long an answer can be found and feedback given")
