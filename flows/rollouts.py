@@ -14,20 +14,18 @@ from recognizer.action import Wait
 from recognizer.blessing import verify_blessing
 from recognizer.checks import Verdict
 from recognizer.errors import LineageChanged, NotFound, UsageError
-from recognizer.explanation import Explanation, explain
+from recognizer.explanation import Explanation
 from recognizer.keys import Keyring
 from recognizer.ledger import Ledger, in_step
 from recognizer.next_action import next_action
 from recognizer.package import BLESSING, PackageStore
+from recognizer.replay import explain
 from recognizer.rollout import Rollout
 from recognizer.settings import Settings
-from recognizer.store import Store, audit, evidence, quarantine, rollouts, versions
+from recognizer.store import Store, audit, evidence, feedback, quarantine, rollouts, tallies, versions
 from recognizer.store.observation import observe
 from recognizer.store.served import Champion, read_served
 from recognizer.store.wishes import require_task
-
-MOST_FOLDED = 2_000
-"""Batches that are folded to say what a rollout waits for; a longer one is left to `explain`."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +108,39 @@ def explain_rollout(
             f"rollout {found.id} is of task {found.task!r}",
             hint=f"recognizer rollout explain {found.task} --rollout {found.id}",
         )
-    return explain(found, audit.of(store, found.id), evidence.of(store, found.id), progress=progress)
+    return explain(
+        found,
+        audit.of(store, found.id),
+        evidence.of(store, found.id),
+        truths=_truths(store, found),
+        blessed=_blessed(store, found),
+        progress=progress,
+    )
+
+
+def _truths(store: Store, rollout: Rollout) -> list[tuple[int, bool]]:
+    """Late feedback on the rollout's challenger: (number, misread), in order."""
+    told: list[tuple[int, bool]] = []
+    while more := feedback.late(store, rollout.id, rollout.digest, after=told[-1][0] if told else 0):
+        told += [(one.number, one.misread) for one in more]
+    return told
+
+
+def _blessed(store: Store, rollout: Rollout) -> float | None:
+    """Share of wrong answers of the challenger on the test set."""
+    version = versions.by_digest(store, rollout.digest)
+    accuracy = None if version is None else version.metrics.get("accuracy")
+    return None if accuracy is None else 1.0 - float(accuracy)
 
 
 def waits_for(store: Store, rollout: Rollout) -> str | None:
-    """What the controller would say now; None when the rollout has ended, or when that takes too long to find out."""
+    """What the controller would say now; None when the rollout has ended."""
     if rollout.ended_at is not None:
         return None
-    batches = evidence.of(store, rollout.id)
-    if len(batches) > MOST_FOLDED:
-        return None
     ledger = Ledger()
-    judgement = in_step(rollout, ledger.fold(rollout, batches), ledger.seen(rollout))
+    ledger.restore(rollout, tallies.find(store, rollout.id))
+    verdict = ledger.fold(rollout, evidence.of(store, rollout.id, after=ledger.seen(rollout)))
+    judgement = in_step(rollout, verdict, ledger.seen(rollout))
     observed, now = observe(store, rollout, judgement, answers=ledger.answers(rollout))
     action = next_action(rollout, observed, now)
     return (

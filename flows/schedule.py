@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,13 @@ from flows.environment import prepare_environment
 from recognizer.errors import StorageError, UsageError
 from recognizer.home import writing
 from recognizer.settings import Settings
+from recognizer.store import open_store
 
 log = structlog.get_logger("recognizer.schedule")
 
 SERVER_START_SECONDS = 180.0
+FOLLOW_SECONDS = 60.0
+"""How often MLflow's aliases are brought up to date while the schedule is served."""
 
 
 def serve_schedule(settings: Settings, tasks: Sequence[str], cron: str | None) -> None:
@@ -44,7 +48,7 @@ def serve_schedule(settings: Settings, tasks: Sequence[str], cron: str | None) -
     line = cron or "{1} {0} * * *".format(*(int(part) for part in settings.night_start.split(":")))
     prepare_environment(settings)
     settings.home.prepare()
-    with prefect_server(settings) as page:
+    with prefect_server(settings) as page, following(settings):
         _serve(settings, tasks, line, page)
 
 
@@ -78,6 +82,29 @@ def _serve(settings: Settings, tasks: Sequence[str], line: str, page: str) -> No
     print(f"Nights of {', '.join(tasks)} start at {line!r} ({settings.time_zone}). Prefect's page: {page}", flush=True)
     # pause_on_shutdown=False: a restart of this process must not switch the nights off.
     serve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=1)
+
+
+@contextmanager
+def following(settings: Settings) -> Iterator[None]:
+    """Let MLflow's aliases follow the rollouts that promote or end by themselves while the block lasts."""
+    over = threading.Event()
+
+    def follow() -> None:
+        from flows.aliases import mirror_aliases
+
+        while not over.wait(FOLLOW_SECONDS):
+            try:
+                with open_store(settings.database_url) as store:
+                    mirror_aliases(settings, store)
+            except Exception as error:  # the nights go on without it
+                log.warning("MLflow's aliases wait", error=str(error))
+
+    thread = threading.Thread(target=follow, name="aliases", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager

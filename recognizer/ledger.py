@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
 
+from recognizer import late
+from recognizer.errors import FormatError
+from recognizer.fold import begin, update
 from recognizer.judge import Judgement as Verdict
 from recognizer.judge import judge
+from recognizer.late import LateTally
 from recognizer.limits import JudgeLimits
 from recognizer.plan import Step
 from recognizer.rollout import LOADING, Judgement, Rollout, Ruling, mode_at
 from recognizer.store.evidence import Numbered as Stored
-from recognizer.tally import Numbered, Tally, begin, update
+from recognizer.tally import Numbered, Tally
 
 
 class Ledger:
-    """Tallies by rollout. A new leader begins with an empty one and folds everything anew from the store."""
+    """Tallies by rollout. A new leader begins with an empty one and believes what the store keeps."""
 
     def __init__(self) -> None:
         self._tallies: dict[int, Tally] = {}
+        self._late: dict[int, LateTally] = {}
 
     def seen(self, rollout: Rollout) -> int:
         """Ordinal of the newest batch that is folded in."""
         tally = self._tallies.get(rollout.id)
         return 0 if tally is None else tally.ordinal
+
+    def knows(self, rollout: Rollout) -> bool:
+        """Whether anything of the rollout is folded in, or restored."""
+        return rollout.id in self._tallies
+
+    def restore(self, rollout: Rollout, kept: Mapping[str, Any] | None) -> None:
+        """Go on from a tally that was kept; one of another version is folded anew from the first batch."""
+        tally = begin(limits_of(rollout))
+        if kept is not None:
+            with suppress(FormatError):
+                tally = Tally.from_dict(kept)
+        self._tallies[rollout.id] = tally
+
+    def tally(self, rollout: Rollout) -> dict[str, Any]:
+        """The tally as it can be kept."""
+        return self._tallies[rollout.id].as_dict()
 
     def fold(self, rollout: Rollout, batches: Iterable[Stored]) -> Verdict:
         """The verdict after more batches. Time limits are the plan's, so none is looked at here."""
@@ -32,6 +55,18 @@ class Ledger:
             tally = update(tally, as_numbered(rollout, stored), limits)
         self._tallies[rollout.id] = tally
         return judge(tally, limits, 0.0, allow_disagreement=rollout.accepts_disagreement)
+
+    def heard(self, rollout: Rollout) -> int:
+        """Number of the newest late feedback that is folded in."""
+        return self._late.get(rollout.id, late.begin()).number
+
+    def hear(self, rollout: Rollout, truths: Iterable[tuple[int, bool]], blessed: float | None) -> LateTally:
+        """The tally after more late feedback, see `recognizer.late`."""
+        tally = self._late.get(rollout.id, late.begin())
+        if blessed is not None:
+            tally = late.update(tally, truths, blessed)
+        self._late[rollout.id] = tally
+        return tally
 
     def answers(self, rollout: Rollout) -> int:
         """What the challenger has answered, or was compared on, since its step began."""

@@ -12,24 +12,29 @@ from contextlib import suppress
 
 import structlog
 
+from recognizer import late
 from recognizer.action import Wait
 from recognizer.errors import Conflict, RecognizerError
 from recognizer.home import Home
 from recognizer.ledger import Ledger, in_step
 from recognizer.next_action import next_action
-from recognizer.rollout import Rollout
-from recognizer.store import Store, audit, evidence, leases, rollouts, workers
+from recognizer.predictions import Retention
+from recognizer.rollout import Judgement, Phase, Rollout
+from recognizer.store import Store, audit, evidence, feedback, leases, rollouts, tallies, versions, workers
 from recognizer.store.leases import Lease
 from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
 from serving.link import Link
+from serving.tidy import Tidy
 
 STEP_SECONDS = 0.1
 """How often the leader decides."""
 RENEW_SECONDS = 1.0
 LEASE_SECONDS = 5.0
 """For how long the lease outlives a leader that nobody can see to be dead."""
+KEEP_BATCHES = 200
+"""After so many batches the tally is kept in the store: what a new leader has to fold again is a second's work."""
 FORGET_SECONDS = 86_400.0
 """Workers that were silent for longer are listed no more."""
 
@@ -41,7 +46,9 @@ class Controller:
         clock: monotonic seconds.
     """
 
-    def __init__(self, url: str, home: Home, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, url: str, home: Home, retention: Retention, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._link = Link(url)
         self._home = home
         self._clock = clock
@@ -49,6 +56,8 @@ class Controller:
         self._lease: Lease | None = None
         self._renewed = -RENEW_SECONDS
         self._ledger = Ledger()
+        self._kept: dict[int, int] = {}  # ordinals of the newest batches in the tallies that the store keeps
+        self._tidy = Tidy(url, home, retention)
         self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -65,7 +74,8 @@ class Controller:
     def stop(self) -> None:
         """Give the lease back, so that another process leads at once."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         with suppress(RecognizerError):  # else it ends by itself
             if self._lease is not None:
                 leases.release(self._link.open(), self._lease)
@@ -79,6 +89,7 @@ class Controller:
             if self._keep_lease(store):
                 for rollout in rollouts.due(store):
                     self._decide(store, rollout)
+                self._tidy.now_and_then()
             self._away = False
         except Conflict as error:
             # the lease is another process's, or somebody changed the rollout: read again and decide again
@@ -115,12 +126,11 @@ class Controller:
         return True
 
     def _decide(self, store: Store, rollout: Rollout) -> None:
-        if evidence.waits(store, rollout.id):
-            evidence.number(store, rollout.id, self._lease)
-        verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
-        judged = self._ledger.seen(rollout)
-        judgement = in_step(rollout, verdict, judged)
-        observed, now = observe(store, rollout, judgement, answers=self._ledger.answers(rollout))
+        if rollout.phase is Phase.HEALTHY:
+            judgement, judged, answers = self._late(store, rollout)
+        else:
+            judgement, judged, answers = self._judged(store, rollout)
+        observed, now = observe(store, rollout, judgement, answers=answers)
         action = next_action(rollout, observed, now)
         if isinstance(action, Wait):
             return
@@ -134,6 +144,31 @@ class Controller:
             step=changed.step_name,
             reason=changed.reason,
         )
+
+    def _judged(self, store: Store, rollout: Rollout) -> tuple[Judgement, int, int]:
+        """The verdict on a rollout, the ordinal of the newest evidence, and the challenger's answers in its step."""
+        if feedback.waits(store, rollout.id):
+            feedback.count(store, rollout.id, rollout.digest, self._lease)
+        if evidence.waits(store, rollout.id):
+            evidence.number(store, rollout.id, self._lease)
+        if not self._ledger.knows(rollout):
+            self._ledger.restore(rollout, tallies.find(store, rollout.id))
+            self._kept[rollout.id] = self._ledger.seen(rollout)
+        verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
+        judged = self._ledger.seen(rollout)
+        if judged - self._kept[rollout.id] >= KEEP_BATCHES:
+            tallies.keep(store, rollout.id, judged, self._ledger.tally(rollout), self._lease)
+            self._kept[rollout.id] = judged
+        return in_step(rollout, verdict, judged), judged, self._ledger.answers(rollout)
+
+    def _late(self, store: Store, rollout: Rollout) -> tuple[Judgement, int, int]:
+        """The verdict on a champion that bakes no more, by what clients told since."""
+        version = versions.by_digest(store, rollout.digest)
+        accuracy = None if version is None else version.metrics.get("accuracy")
+        blessed = None if accuracy is None else 1.0 - float(accuracy)
+        told = feedback.late(store, rollout.id, rollout.digest, after=self._ledger.heard(rollout))
+        tally = self._ledger.hear(rollout, [(one.number, one.misread) for one in told], blessed)
+        return late.judge(tally, blessed), tally.number, tally.given
 
     def _run(self) -> None:
         while not self._stopping.wait(STEP_SECONDS):

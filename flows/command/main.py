@@ -12,6 +12,7 @@ from flows.command.doctor import doctor
 from flows.command.group import Group
 from flows.command.models import gates, models, register
 from flows.command.night import nightly, schedule
+from flows.command.predictions import erase
 from flows.command.rollout import rollout
 from flows.command.serve import serve
 from flows.command.stages import evaluate, export, prepare, train
@@ -40,6 +41,7 @@ COMMANDS = (
     models,
     gates,
     register,
+    erase,
     tasks,
     doctor,
     prepare,

@@ -13,16 +13,19 @@ from sqlalchemy import update
 
 from flows.command.main import main
 from flows.rollouts import explain_rollout
+from recognizer import late
 from recognizer.action import Wait
 from recognizer.evidence import SIGNALS, ArmCounts, Batch, PairCounts
 from recognizer.judge import replay
 from recognizer.ledger import Ledger, as_numbered, in_step, limits_of
 from recognizer.next_action import next_action
 from recognizer.plan import make_plan
+from recognizer.predictions import Prediction
 from recognizer.rollout import LOADING, Phase
-from recognizer.store import audit, evidence, leases, open_store, quarantine, rollouts, versions, workers
+from recognizer.store import audit, evidence, feedback, leases, open_store, quarantine, rollouts, versions, workers
 from recognizer.store.observation import observe
 from recognizer.store.schema import evidence as evidence_table
+from recognizer.store.schema import feedback as feedback_table
 from recognizer.store.schema import versions as versions_table
 from recognizer.store.served import read_served
 
@@ -118,10 +121,8 @@ def drive(home, store, rollout, *, errors=0.0, differs=0.02, turns=400, until=la
             pairs = {signal: PairCounts(30, 0, 0) for signal in SIGNALS[:3]}
             batch = Batch("host-1", sequence, paired=pairs, compared=30, disagreed=some(30, differs))
             if rollout.step_name != "SHADOW":
-                new = ArmCounts(10, {"error": some(10, errors)})
-                batch = Batch(
-                    "host-1", sequence, ArmCounts(200, {"slow": some(200, 0.03)}), new, {}, 10, some(10, differs)
-                )
+                old, new = ArmCounts(200, {"slow": some(200, 0.03)}), ArmCounts(10, {"error": some(10, errors)})
+                batch = Batch("host-1", sequence, old, new, compared=10, disagreed=some(10, differs))
             evidence.append(store, rollout.id, [batch])
             evidence.number(store, rollout.id, lease)
         verdict = ledger.fold(rollout, evidence.of(store, rollout.id, after=ledger.seen(rollout)))
@@ -394,11 +395,40 @@ def test_a_disagreement_that_somebody_accepted_is_replayed_as_accepted(home, sto
     assert told["replayed"] == 5
 
 
+def tell(home, store, version, *, misread, number):
+    """Clients say what was true of answers that the champion gave after its bake."""
+    for place in range(number):
+        prediction = Prediction(
+            f"{place:032x}", "action", 0.0, None, "champion", None, version, home.digests[version], "walking", 0.9
+        )
+        feedback.give(store, prediction, "falling" if place % misread == 0 else "walking")
+
+
+def test_a_rollback_by_late_feedback_is_replayed_from_the_feedback(home, store, answer):
+    with store.write() as connection:
+        connection.execute(update(versions_table).values(metrics={"accuracy": 0.97}))
+    rollout = drive(home, store, start(home, store))
+    assert rollout.phase is Phase.HEALTHY
+    tell(home, store, 2, misread=2, number=60)
+    truths = [(one.number, one.misread) for one in feedback.late(store, rollout.id, rollout.digest)]
+    tally = Ledger().hear(rollout, truths, 1 - 0.97)
+    observed, now = observe(store, rollout, late.judge(tally, 1 - 0.97), answers=tally.given)
+    action = next_action(rollout, observed, now)
+    rollouts.apply(store, rollout, action, lease=None, judged=tally.number, home=home.home)
+    told = answer("rollout", "explain", "action")
+    assert told["decisions"][-1]["verdict"].startswith("WORSE in BAKE: 30 of 60 answers")
+    assert (told["differences"], told["replayed"]) == ([], 5)
+    with store.write() as connection:
+        connection.execute(feedback_table.delete())  # a client asked for it
+    told = answer("rollout", "explain", "action")
+    assert (told["differences"], told["replayed"]) == ([], 4)
+
+
 def test_evidence_that_was_changed_afterwards_is_found(home, store, recognizer):
     rollout = drive(home, store, start(home, store), errors=0.3)
     counts = {
         "champion": {"answers": 200, "bad": {}, "labelled": 0}, "challenger": {"answers": 10, "bad": {}, "labelled": 0},
-        "paired": {}, "compared": 10, "disagreed": 0,
+        "share": None, "paired": {}, "compared": 10, "disagreed": 0,
     }  # fmt: skip
     with store.write() as connection:
         connection.execute(
