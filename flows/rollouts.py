@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.release import plan_of
+from flows.stages import read_measured
 from flows.standing import resolve_version
 from recognizer.action import Wait
 from recognizer.blessing import verify_blessing
@@ -22,7 +23,7 @@ from recognizer.package import BLESSING, PackageStore
 from recognizer.replay import explain
 from recognizer.rollout import Rollout
 from recognizer.settings import Settings
-from recognizer.store import Store, audit, evidence, feedback, quarantine, rollouts, tallies, versions
+from recognizer.store import Store, audit, evidence, feedback, nights, quarantine, rollouts, tallies, versions
 from recognizer.store.observation import observe
 from recognizer.store.served import Champion, read_served
 from recognizer.store.wishes import require_task
@@ -83,7 +84,7 @@ def start_rollout(settings: Settings, store: Store, request: StartRequest) -> Ro
         reason=f"start by {who}" + (f": {request.reason}" if request.reason else ""),
         who=who,
         strategy=chosen_settings.strategy,
-        plan=plan_of(chosen_settings, chosen.metrics.get("disagreement")),
+        plan=plan_of(chosen_settings, _disagreement(settings, store, chosen, champion)),
         home=settings.home,
     )
 
@@ -161,6 +162,16 @@ def _chosen(settings: Settings, store: Store, request: StartRequest, champion: C
         hint=f"recognizer nightly {request.task} makes one; to start an older one give its number, which "
         f"`recognizer models {request.task}` lists",
     )
+
+
+def _disagreement(settings: Settings, store: Store, chosen: versions.Version, champion: Champion) -> float | None:
+    """Share of the test cases that the two answer differently; None unless the version's night has measured that."""
+    row = next((row for row in nights.list(store, chosen.task) if row.id == chosen.night_id), None)
+    if row is None or row.champion_digest != champion.digest:
+        return None
+    identity = PackageStore(settings.home.packages).card(chosen.digest).identity
+    folder = settings.home.run(chosen.task, identity) / "evaluated"
+    return read_measured(folder).disagreement if (folder / "measured.json").is_file() else None
 
 
 def _has_blessing(settings: Settings, digest: str) -> bool:

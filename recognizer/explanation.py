@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from recognizer.judge import Judgement, Row
@@ -26,11 +26,13 @@ class Point:
     Attributes:
         at: when the batch arrived, in seconds since 1970.
         against: log of the e-value against the challenger, by signal, guard and `disagreement`.
+        proof: log of the e-value for "not worse by the margin", by signal of which a pass needs it.
     """
 
     ordinal: int
     at: float
     against: Mapping[str, float]
+    proof: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

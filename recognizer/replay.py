@@ -53,7 +53,7 @@ def explain(
         tally = update(tally, as_numbered(rollout, stored), limits)
         if stored.ordinal in ordinals:
             tallies[stored.ordinal] = tally
-        points.append(Point(stored.ordinal, stored.at, _against(tally, limits)))
+        points.append(Point(stored.ordinal, stored.at, _against(tally, limits), _proof(tally, limits)))
         if progress is not None and place % 20 == 0:
             progress(place / len(batches), f"batch {place:,} of {len(batches):,}")
     hear = partial(_heard, truths, blessed)
@@ -74,6 +74,10 @@ def _against(tally: Tally, limits: JudgeLimits) -> dict[str, float]:
     if limits.disagreement is not None:
         against[DISAGREEMENT] = tally.disagreement.log_e
     return against
+
+
+def _proof(tally: Tally, limits: JudgeLimits) -> dict[str, float]:
+    return {name: tally.series[name].tests["fine"].log_e for name, signal in limits.signals.items() if signal.proof}
 
 
 def _decisions(

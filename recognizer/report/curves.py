@@ -3,69 +3,72 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from recognizer.explanation import Decision, Explanation, Leg, Point
-from recognizer.report.plots import CANDIDATE, CHAMPION, INK, LINE, MUTED, WIDE, WRONG, Plot, render, shortened
+from recognizer.report.plots import CANDIDATE, INK, LINE, WIDE, WRONG, Plot, render, shortened
 from recognizer.store.clock import moment
 from recognizer.tally import DISAGREEMENT
 
+Curves = dict[str, list[float]]
+
 LOWEST = -3.0
-"""Decimal logarithm below which a curve is cut: evidence *for* the challenger is no evidence of something new."""
+"""Decimal logarithm below which every curve is cut: all further down says the same."""
+HIGHEST = 3.0
+"""Decimal logarithm above which evidence *for* the challenger is cut: it grows for ever, and passes long before."""
 MOST_POINTS = 2_000
 """A curve has at most so many points; more make a file of megabytes and no other picture."""
-_COLORS = {
-    "error": WRONG,
-    "invalid": "#7a4fa3",
-    "slow": CHAMPION,
-    "misread": "#2f8f6b",
-    "success": "#8a6d3b",
-    "p95": MUTED,
-    DISAGREEMENT: CANDIDATE,
-}
+AGAINST, FOR = WRONG, CANDIDATE
 _BANDS = ("#e9eff5", "#f7f9fb")
 _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _WIDTH_OF_A_LETTER = 0.008
 """Of the width of the plot."""
 
 
-def curves(points: Sequence[Point], origin: float) -> tuple[list[float], dict[str, list[float]]]:
-    """Seconds since `origin`, and by signal the decimal logarithm of its e-value at these times, cut below `LOWEST`.
+def curves(points: Sequence[Point], origin: float) -> tuple[list[float], Curves, Curves]:
+    """Seconds since `origin`, and by signal the decimal logarithms of both e-values at these times.
 
-    Every curve begins at (0, 0). Of more than `MOST_POINTS` points the highest of each stretch is kept: a curve that
-    crossed its threshold is seen to.
+    Every curve begins at (0, 0) and is cut below `LOWEST`; the second ones, for the challenger, above `HIGHEST` too. Of
+    more than `MOST_POINTS` points the highest of each stretch is kept: a curve that crossed its threshold is seen to.
     """
-    names = list(points[0].against) if points else []
     size = max(1, math.ceil(len(points) / MOST_POINTS))
     stretches = [points[start : start + size] for start in range(0, len(points), size)]
     seconds = [0.0, *(max(stretch[-1].at - origin, 0.0) for stretch in stretches)]
-    return seconds, {
-        name: [0.0, *(max(max(one.against[name] for one in stretch) / math.log(10), LOWEST) for stretch in stretches)]
-        for name in names
-    }
+
+    def drawn(of: Callable[[Point], Mapping[str, float]], most: float) -> Curves:
+        return {
+            name: [0.0, *(_cut(max(of(one)[name] for one in stretch), most) for stretch in stretches)]
+            for name in (of(points[0]) if points else ())
+        }
+
+    return seconds, drawn(lambda point: point.against, math.inf), drawn(lambda point: point.proof, HIGHEST)
 
 
 def evidence_curves(explanation: Explanation) -> Plot:
     """One panel per signal that has a threshold; steps are shaded, and the decision that ended the way is marked."""
     origin = explanation.legs[0].began if explanation.legs else explanation.rollout.created_at
-    seconds, evidence = curves(explanation.points, origin)
+    seconds, against, proof = curves(explanation.points, origin)
     ends = [leg.ended if leg.ended is not None else leg.began for leg in explanation.legs]
     last = max([end - origin for end in ends] + [seconds[-1], 0.001])
     unit, size = next(one for one in _UNITS if last >= 3 * one[1] or one[1] == 1.0)
+    times = [second / size for second in (*seconds, last)]
     needed = {name: value / math.log(10) for name, value in explanation.needed.items()}
-    shown = list(evidence) or list(needed)
+    passes = -math.log10(explanation.limits.pass_alpha)
     decision, found = _last_word(explanation), explanation.rollout
     title = f"Rollout {found.id} of task {found.task}: version {found.version} against {found.champion_version}"
 
     def draw(figure: Any) -> None:
-        top, *panels = figure.subplots(len(shown) + 1, 1, sharex=True, height_ratios=(0.5, *(1.0 for _ in shown)))
+        top, *panels = figure.subplots(len(needed) + 1, 1, sharex=True, height_ratios=(0.5, *(1.0 for _ in needed)))
         _strip(top, explanation.legs, origin, last, size)
-        for axes, name in zip(panels, shown, strict=True):
+        for axes, (name, threshold) in zip(panels, needed.items(), strict=True):
             for place, leg in enumerate(explanation.legs):
                 axes.axvspan(*_span(leg, origin, last, size), color=_BANDS[place % 2], linewidth=0)
-            times = [second / size for second in (*seconds, last)]
-            _panel(axes, name, times, [*evidence[name], evidence[name][-1]] if name in evidence else [], needed[name])
+            lines = [_Line(against.get(name, []), threshold, f"{_says(name)} at {10**threshold:,.0f}", AGAINST)]
+            if name in proof:
+                lines.append(_Line(proof[name], passes, f"passes at {10**passes:,.0f}", FOR))
+            _panel(axes, name, times, lines)
         panels[-1].set_xlim(0, 1.01 * last / size)
         top.set_title(title, loc="left", fontsize=10)
         panels[-1].set_xlabel(f"{unit} since {moment(origin):%Y-%m-%d %H:%M:%S} UTC")
@@ -76,38 +79,59 @@ def evidence_curves(explanation: Explanation) -> Plot:
     return Plot(
         "evidence",
         title,
-        "e-value against the challenger; at the dashed line a signal decides.",
+        "Red: the e-value against the challenger, which rolls back at the dashed line. Blue: the one that it is not worse "
+        "by the margin, which a pass needs.",
         f"Evidence of rollout {found.id} over {len(explanation.points):,} batches: {told}. {found.reason}",
         True,
-        render(draw, WIDE, 1.2 + 1.05 * len(shown)),
+        render(draw, WIDE, 1.2 + 1.05 * len(needed)),
     )
 
 
-def _panel(axes: Any, name: str, times: Sequence[float], values: Sequence[float], needed: float) -> None:
-    """One signal: decimal logarithms over time, and where it decides."""
-    high, low = max([needed, *values]), min([0.0, *values])
+@dataclass(frozen=True)
+class _Line:
+    """One curve of a panel, in decimal logarithms, and the threshold at which it says something."""
+
+    values: Sequence[float]
+    threshold: float
+    says: str
+    color: str
+
+
+def _panel(axes: Any, name: str, times: Sequence[float], lines: Sequence[_Line]) -> None:
+    """One signal over time."""
+    high = max(max([line.threshold, *line.values]) for line in lines)
+    low = min(min([0.0, *line.values]) for line in lines)
     axes.axhline(0, color=LINE, linewidth=1)
-    axes.axhline(needed, color=WRONG, linewidth=1, linestyle=(0, (4, 3)))
-    if values:
-        color = _COLORS.get(name, CANDIDATE)
-        axes.plot(times, values, color=color, linewidth=1.7, drawstyle="steps-post")
-        axes.fill_between(times, values, 0, step="post", color=color, alpha=0.14, linewidth=0)
-    axes.set_ylim(low - 0.12 * (high - low), high + 0.25 * (high - low))
+    for line in lines:
+        axes.axhline(line.threshold, color=line.color, linewidth=1, linestyle=(0, (4, 3)))
+        if line.values:
+            values = [*line.values, line.values[-1]]
+            axes.plot(times, values, color=line.color, linewidth=1.6, drawstyle="steps-post")
+        axes.annotate(
+            line.says,
+            (0, line.threshold),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 1.5),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=7.5,
+            color=line.color,
+        )
+    axes.set_ylim(low - 0.12 * (high - low), high + 0.28 * (high - low))
     every = 1 + int((high - low) // 4)
     ticks = [power for power in range(math.floor(low), math.ceil(high) + 1) if power % every == 0]
     axes.set_yticks(ticks, [_power(power) for power in ticks], fontsize=8)
     axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK)
     axes.yaxis.set_label_coords(-0.045, 0.5)
-    axes.annotate(
-        f"decides at {10**needed:,.0f}",
-        (0, needed),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 2),
-        textcoords="offset points",
-        va="bottom",
-        fontsize=7.5,
-        color=WRONG,
-    )
+
+
+def _says(name: str) -> str:
+    """What follows when the evidence against the challenger suffices; better models disagree too."""
+    return "pauses" if name == DISAGREEMENT else "rolls back"
+
+
+def _cut(log_e: float, most: float) -> float:
+    return min(max(log_e / math.log(10), LOWEST), most)
 
 
 def _strip(axes: Any, legs: Sequence[Leg], origin: float, last: float, size: float) -> None:

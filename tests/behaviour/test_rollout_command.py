@@ -369,7 +369,7 @@ def test_a_bad_rollout_is_explained_and_plotted(home, store, recognizer, tmp_pat
     assert "abort by controller: WORSE in CANARY 5 %: error: challenger" in " ".join(out.split())
     assert "of 250" in out
     texts = " ".join(ElementTree.fromstring(plot.read_bytes()).itertext())
-    for said in ("abort by controller", "CANARY 5 %", "decides at 250", "error"):
+    for said in ("abort by controller", "CANARY 5 %", "rolls back at 250", "error"):
         assert said in texts
 
 
@@ -379,6 +379,7 @@ def test_the_curves_are_those_of_the_judge(home, store):
     batches = [as_numbered(rollout, one) for one in evidence.of(store, rollout.id)]
     moments = replay(batches, limits_of(rollout))
     assert [point.against for point in explanation.points] == [moment.evidence for moment in moments]
+    assert [point.proof["error"] for point in explanation.points] == [moment.proof["error"] for moment in moments]
     assert explanation.now.reason == moments[-1].reason
 
 

@@ -13,7 +13,7 @@ from recognizer.explanation import Explanation, Leg, Point
 from recognizer.judge import Row, Ruling
 from recognizer.limits import JudgeLimits
 from recognizer.plan import Strategy, make_plan
-from recognizer.report.curves import LOWEST, MOST_POINTS, curves, evidence_curves
+from recognizer.report.curves import HIGHEST, LOWEST, MOST_POINTS, curves, evidence_curves
 from recognizer.rollout import Phase, Rollout
 
 
@@ -91,16 +91,21 @@ def points(values, name="error"):
 
 
 def test_a_curve_begins_at_nothing_and_is_cut_far_below():
-    seconds, drawn = curves(points([0.0, math.log(100), -50.0]), 100.0)
+    seconds, drawn, _ = curves(points([0.0, math.log(100), -50.0]), 100.0)
     assert seconds == [0.0, 1.0, 2.0, 3.0]
     assert drawn["error"] == pytest.approx([0.0, 0.0, 2.0, LOWEST])
-    assert curves([], 0.0) == ([0.0], {})
+    assert curves([], 0.0) == ([0.0], {}, {})
+
+
+def test_a_proof_is_cut_far_above_what_a_pass_needs():
+    told = [Point(1, 101.0, {"error": 800.0}, {"error": 800.0})]
+    assert [drawn["error"][1] for drawn in curves(told, 100.0)[1:]] == pytest.approx([800 / math.log(10), HIGHEST])
 
 
 def test_a_long_curve_keeps_its_peaks():
     values = [0.0] * 9_000
     values[4_321] = 30.0
-    seconds, drawn = curves(points(values), 100.0)
+    seconds, drawn, _ = curves(points(values), 100.0)
     assert len(seconds) == len(drawn["error"]) <= MOST_POINTS + 1
     assert max(drawn["error"]) == pytest.approx(30 / math.log(10))
 
@@ -124,6 +129,7 @@ def explanation(told=(), legs=(), **changes):
         ([], []),
         ([], [Leg("LOADING", 0.0, 100.0, None, 0, (0, 0), 0, None)]),
         (points([0.1, 9.0]), [Leg("LOADING", 0.0, 100.0, 100.0, 0, (0, 0), 0, None)]),
+        ([Point(1, 101.0, {"error": 0.4}, {"error": 2.0})], [Leg("SHADOW", 0.0, 100.0, 104.0, 1, (5, 5), 5, None)]),
         (points([-2.0] * 5), [Leg("SHADOW", 0.0, 100.0, 50_000.0, 5, (5, 5), 5, None)]),
     ],
 )
@@ -132,7 +138,7 @@ def test_a_plot_of_anything_is_a_picture_and_the_same_each_time(told, legs):
     assert first.svg == evidence_curves(explanation(told, legs)).svg
     texts = "".join(ElementTree.fromstring(first.svg).itertext())
     assert "version 2 against 1" in texts
-    assert "decides at 250" in texts
+    assert "rolls back at 250" in texts
 
 
 def test_every_signal_has_the_threshold_of_its_alpha():
