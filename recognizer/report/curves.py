@@ -79,8 +79,8 @@ def evidence_curves(explanation: Explanation) -> Plot:
     return Plot(
         "evidence",
         title,
-        "Red: the e-value against the challenger, which rolls back at the dashed line. Blue: the one that it is not worse "
-        "by the margin, which a pass needs.",
+        "Red: the e-value against the challenger, which rolls back at the dashed line. Blue: the one that it is not "
+        "worse by the margin, which a pass needs.",
         f"Evidence of rollout {found.id} over {len(explanation.points):,} batches: {told}. {found.reason}",
         True,
         render(draw, WIDE, 1.2 + 1.05 * len(needed)),
