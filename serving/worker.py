@@ -75,8 +75,9 @@ class Worker:
         self.rollouts = RolloutDesk(settings)
         self.rollout_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
-        loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
-        self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1)
+        home, threads = settings.home, settings.session_threads
+        loader = Loader(home.packages, home.keys, threads=threads, inputs=home.inputs)
+        self._loads = BackgroundLoader(loader, quiet=threads == 1)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
         self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
