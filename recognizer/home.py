@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,15 +177,24 @@ def atomic_write(final: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def sweep_partials(folder: Path) -> None:
+    """Remove what killed processes of this machine left half written anywhere below `folder`."""
+    _remove_left(folder.rglob(f".*.{glob.escape(socket.gethostname())}-*.partial"))
+
+
 def _partial(final: Path) -> Path:
     """A free name beside `final`, after what killed processes of this machine left there was removed."""
     final.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{final.name}.{socket.gethostname()}-"
-    for left in final.parent.glob(f"{glob.escape(stem)}*.partial"):
-        pid = left.name.removeprefix(stem).split(".")[0]
-        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    _remove_left(final.parent.glob(f"{glob.escape(stem)}*.partial"))
     return final.with_name(f"{stem}{os.getpid()}.{threading.get_ident()}.partial")
+
+
+def _remove_left(partials: Iterable[Path]) -> None:
+    for left in list(partials):
+        pid = left.name.removesuffix(".partial").rpartition(".")[0].rpartition("-")[2]
+        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_once(final: Path, content: bytes, mode: int = 0o644) -> bool:
