@@ -24,6 +24,7 @@ RecognizerError                 exit  http
 │   ├── DiskFull                   7   507  no space left
 │   ├── ReadOnlyHome               7   507  the home cannot be written
 │   └── StoreUnavailable           7   503  the database does not answer
+│       └── NoStore                7   503  there is none, and it is not to be made
 ├── PluginError                    8   500  a task plug-in is missing or breaks the contract
 │   ├── InvalidAnswer              8   500  a model answered something that is no answer: NaN, another shape
 │   └── GivenUp                    8   500  a model's run was given up before it ended
@@ -160,6 +161,10 @@ class ReadOnlyHome(StorageError):
 
 class StoreUnavailable(StorageError):
     http_status = 503
+
+
+class NoStore(StoreUnavailable):
+    pass
 
 
 class PluginError(RecognizerError):

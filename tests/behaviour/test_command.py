@@ -98,9 +98,15 @@ def test_a_bad_file_is_refused_with_the_next_step_and_leaves_nothing(recognizer,
         (["nightly", "dance"], 4, "use one of: action"),
         (["train", "action"], 4, "recognizer ingest action FILE"),
         (["evaluate", "action", "--model", "champion"], 4, "recognizer nightly action"),
-        (["evaluate", "action", "--model", "7"], 4, "recognizer models"),
+        (["evaluate", "action", "--model", "7"], 4, "recognizer nightly action"),
         (["gates", "action"], 4, "recognizer nightly action"),
-        (["gates", "action", "3"], 4, "recognizer models"),
+        (["gates", "action", "3"], 4, "recognizer nightly action"),
+        (["models", "pose"], 4, "use one of: action"),
+        (["gates", "pose"], 4, "use one of: action"),
+        (["evaluate", "pose", "--model", "champion"], 4, "use one of: action"),
+        (["evaluate", "action"], 4, "recognizer ingest action FILE"),
+        (["evaluate", "action", "--meta", "meta.json"], 2, "--data FILE"),
+        (["evaluate", "action", "--subject-pattern", "^(p)"], 2, "--data FILE"),
         (["schedule", "--time-zone", "Mars/Base"], 2, "RECOGNIZER_TIME_ZONE"),
         (["serve", "--port", "70000"], 2, "RECOGNIZER_PORT"),
         (["no-such-command"], 2, "No such command"),
@@ -113,6 +119,21 @@ def test_wrong_use_names_the_next_step(recognizer, tmp_path, monkeypatch, argume
     assert ended == code, err
     assert says in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["models"], ["gates", "action"], ["evaluate", "action", "--model", "champion"], ["nightly", "action"]],
+    ids=" ".join,
+)
+def test_whoever_only_reads_makes_no_store(recognizer, tmp_path, arguments):
+    """A running service would take the empty one for what it should follow."""
+    recognizer(*arguments)
+    assert not list((tmp_path / "home").glob("recognizer.db*"))
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "recognizer.db").touch()
+    recognizer(*arguments)
+    assert (tmp_path / "home" / "recognizer.db").stat().st_size == 0
 
 
 def test_listings_of_an_empty_home(recognizer):
