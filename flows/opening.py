@@ -71,7 +71,7 @@ def open_night(settings: Settings, request: NightRequest) -> Iterator[NightRun |
     settings.home.prepare()
     with open_store(settings.database_url) as store:
         snapshot = _latest(store, request.task)
-        with _keep_lease(store, request.task, settings.lease_seconds) as keeper:
+        with _keep_lease(store, request, settings.lease_seconds) as keeper:
             yield _open(settings, store, keeper, request, snapshot)
 
 
@@ -92,13 +92,16 @@ def _latest(store: Store, task: str) -> str:
     return found.id
 
 
-def _keep_lease(store: Store, task: str, seconds: float) -> Keeper:
+def _keep_lease(store: Store, request: NightRequest, seconds: float) -> Keeper:
+    task, then = request.task, "then hands out its result"
+    if request.seed is not None:  # the one that runs may be of another seed
+        then = f"--seed {request.seed} then hands out its result, or trains with this seed"
     try:
         return leases.keep(store, f"night/{task}", seconds)
     except Conflict as error:
         raise NightRunning(
             f"a night of task {task} is running: {error.what}",
-            hint=f"wait until it has ended; `recognizer nightly {task}` then hands out its result",
+            hint=f"wait until it has ended; recognizer nightly {task} {then}",
         ) from error
 
 

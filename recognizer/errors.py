@@ -36,6 +36,8 @@ error: it is a verdict, and the command ends with exit code 1.
 
 from __future__ import annotations
 
+import re
+
 
 class RecognizerError(Exception):
     """Base of all errors; `exit_code` is the command's exit code, `http_status` the service's answer."""
@@ -63,6 +65,12 @@ class RecognizerError(Exception):
 
 def _rebuild(kind: type[RecognizerError], what: str, where: str | None, hint: str | None) -> RecognizerError:
     return kind(what, where=where, hint=hint)
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's exception says, fit for a message: one line, no addresses of objects, 200 characters at most."""
+    text = " ".join(str(error).split("\n", 1)[0].split())
+    return re.sub(r":? ?<[^<>]* at 0x[0-9a-fA-F]+>", "", text)[:200] or type(error).__name__
 
 
 class UsageError(RecognizerError):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from recognizer.errors import DiskFull, ReadOnlyHome, StorageError, UsageError
+from recognizer.errors import DiskFull, ReadOnlyHome, StorageError, UsageError, first_line
 
 CHECKOUT_MARK = "constraints.txt"
 
@@ -121,8 +121,12 @@ class Home:
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".writable-{os.getpid()}"
-            probe.write_bytes(b"x")
-            probe.unlink()
+            try:
+                probe.write_bytes(b"x")
+                probe.unlink()
+            except OSError as error:
+                error.filename = str(self.root)  # the probe's own name would tell nobody anything
+                raise
 
 
 @contextmanager
@@ -131,18 +135,23 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = str(error.filename or path)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                "no space left on the disk", where=where, hint="free some space or set RECOGNIZER_HOME elsewhere"
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise ReadOnlyHome(
-                "this folder cannot be written", where=where, hint="set RECOGNIZER_HOME to a folder you can write"
-            ) from error
-        raise StorageError(
-            f"could not write: {error.strerror}", where=where, hint="check the disk, then run the command again"
-        ) from error
+        raise refusal(error, path, "could not write") from error
+
+
+def refusal(error: OSError, path: Path | None = None, what: str = "could not be used") -> StorageError:
+    """What the operating system refused, as an error of ours; `path` is where, when the error does not say."""
+    where = str(error.filename or path or "") or None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            "no space left on the disk", where=where, hint="free some space or set RECOGNIZER_HOME elsewhere"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return ReadOnlyHome("this cannot be written", where=where, hint="set RECOGNIZER_HOME to a folder you can write")
+    return StorageError(
+        f"{what}: {error.strerror or first_line(error)}",
+        where=where,
+        hint="check the file or disk named above, then run the command again",
+    )
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from flows.command.serve import serve
 from flows.command.stages import evaluate, export, prepare, train
 from flows.command.traffic import traffic
 from recognizer import __version__
-from recognizer.errors import RecognizerError, StorageError
+from recognizer.errors import RecognizerError, StorageError, UsageError
+from recognizer.home import refusal
 
 
 class Group(click.Group):
@@ -75,6 +76,9 @@ def main() -> None:
         click.echo("stopped", err=True)  # Lightning makes an exit of its own of Ctrl-C
         sys.exit(128 + number)
     except click.ClickException as error:
+        if "--json" in sys.argv:
+            wrong = UsageError(error.format_message(), hint="`recognizer COMMAND --help` shows how it is called")
+            click.echo(json.dumps(wrong.as_json()))
         error.show()
         sys.exit(2)
     except RecognizerError as error:
@@ -84,7 +88,7 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output left; nothing to say to anybody
         sys.exit(0)
     except OSError as error:
-        _tell(StorageError(str(error), hint="check the file or disk named above, then run the command again"))
+        _tell(refusal(error))
         sys.exit(StorageError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 

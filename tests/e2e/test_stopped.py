@@ -44,7 +44,7 @@ def in_a_step(place):
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_night_that_is_stopped_takes_its_server_along(place, number, code):
     place.change_params(train__action__epochs=400)
