@@ -3,6 +3,7 @@
 RecognizerError                 exit  http
 ├── UsageError                     2   400  the command or request was put wrongly
 │   ├── WrongMethod                2   405  the address takes another HTTP method
+│   ├── TooSlow                    2   408  the request body did not come in time
 │   ├── TooLarge                   2   413  the request body is larger than the service takes
 │   └── UnsupportedMedia           2   415  the body is of a kind that is never read
 ├── InputError                     3   422  the data given cannot be used
@@ -80,6 +81,10 @@ class UsageError(RecognizerError):
 
 class WrongMethod(UsageError):
     http_status = 405
+
+
+class TooSlow(UsageError):
+    http_status = 408
 
 
 class TooLarge(UsageError):

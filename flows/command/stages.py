@@ -63,7 +63,7 @@ def evaluate(
     from flows.command.session import begin, existing_store
     from flows.command.terminal import show_evaluation
     from flows.evaluation import evaluate_version
-    from recognizer.errors import UsageError
+    from recognizer.errors import NotFound, UsageError
     from recognizer.tasks import require_task
 
     settings = begin()
@@ -74,9 +74,16 @@ def evaluate(
             hint=f"recognizer evaluate {task} --data FILE --meta META",
         )
     if model is None and data is None:
-        processed = settings.home.processed(task)
+        processed, inputs = settings.home.processed(task), stages.pinned_inputs(settings.home, task)
+        if not (processed / "exported" / "model.onnx").is_file():
+            raise NotFound(
+                "the DVC stages have made no model yet",
+                where=str(processed),
+                hint=f"`dvc repro` in {settings.home.root} makes one; for a registered version: "
+                f"recognizer evaluate {task} --model champion",
+            )
         measured = stages.evaluate(
-            stages.pinned_inputs(settings.home, task),
+            inputs,
             processed / "trained",
             processed / "exported",
             processed / "evaluated",

@@ -194,3 +194,7 @@ def test_a_snapshot_is_shown_and_kept(recognizer, tmp_path):
     assert "has data already" in out
     ended, out, _ = recognizer("ingest", "action", "--synthetic", "--count", "80")
     assert "recognizer nightly action" in out.splitlines()[-1]
+    ended, _, err = recognizer("evaluate", "action")
+    assert ended == 4
+    assert "`dvc repro`" in err
+    assert "--model champion" in err

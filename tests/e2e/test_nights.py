@@ -14,6 +14,7 @@ from flows.night import NightRequest, NightResult
 from flows.nightly import go_through
 from flows.opening import open_night
 from flows.registry import Registry
+from flows.standing import Standing, read_standing
 from recognizer.action import Finish, Promote
 from recognizer.blessing import verify_blessing
 from recognizer.errors import LineageChanged, NotFound, StorageError, TrainingError
@@ -197,6 +198,7 @@ def test_a_lost_store_makes_the_marks_in_the_folder_void(place):
     with place.store() as store:
         assert [version.version for version in versions.list(store, "action")] == [1]
         assert stored_checks.of(store, first.digest)
+        assert read_standing(store, again) == Standing(champion=1, synthetic=True)
 
 
 def test_what_a_killed_process_left_half_written_is_swept_when_the_night_goes_on(place):
