@@ -122,7 +122,7 @@ def _wait_for(server: subprocess.Popen[bytes], port: int, logs: str) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
