@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from recognizer.fold import begin, update
 from recognizer.judge import Judgement as Verdict
 from recognizer.judge import judge
 from recognizer.limits import JudgeLimits
 from recognizer.plan import Step
 from recognizer.rollout import LOADING, Judgement, Rollout, Ruling, mode_at
 from recognizer.store.evidence import Numbered as Stored
-from recognizer.fold import begin, update
 from recognizer.tally import Numbered, Tally
 
 
