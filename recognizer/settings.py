@@ -24,8 +24,11 @@ def _as_home(value: object) -> Home:
 
 def _as_clock(value: object) -> object:
     # YAML 1.1 takes an unquoted 22:30 for a number of base 60
-    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60
-    return f"{value // 60}:{value % 60:02d}" if whole else value  # type: ignore[operator]
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        return f"{value // 60}:{value % 60:02d}"
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no time of day; write HH:MM")
+    return value
 
 
 class Settings(BaseSettings):
@@ -141,6 +144,6 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"setting {name}: {first['msg']}",
+            f"setting {name}: {first['msg'].removeprefix('Value error, ')}",
             hint=f"correct RECOGNIZER_{name.upper()} or recognizer.yaml in the home",
         ) from error
