@@ -82,6 +82,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def workers(self) -> Path:
+        """What each serving process is at, a small file each; see `serving.breadcrumb`."""
+        return self.logs / "workers"
+
+    @property
     def prefect(self) -> Path:
         return self.root / "prefect"
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     shadow_queue: int = Field(
         default=64, ge=1, le=4096, description="requests that wait for a shadow; more are dropped"
     )
+    challenger_memory_mb: int = Field(
+        default=1024, ge=16, description="a challenger's run is given up when its worker grows by more meanwhile"
+    )
     breaker_failures: int = Field(default=5, ge=1, description="failures of a challenger that open its breaker")
     breaker_seconds: float = Field(default=30.0, gt=0, description="how long a breaker stays open before it probes")
     breaker_successes: int = Field(default=3, ge=1, description="successful probes that close a breaker")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from recognizer.errors import PluginError
-from serving.outcome import Outcome, overdue
+from serving.outcome import Outcome, overdue, stopped
 from serving.servable import Servable
 from serving.trial import Trial
 
@@ -60,7 +60,8 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
     outcome = call.wait(seconds)
     if outcome is None and not call.aborted:
         trial.crew.give_up(call)
-        outcome = overdue(challenger, seconds)
+        why = call.cancel.why
+        outcome = overdue(challenger, seconds) if why is None else stopped(why, seconds)
     if outcome is None or call.aborted or not counts or blameless(outcome):
         trial.breaker.abandon(ticket)
         return Attempt(None if call.aborted else outcome)

@@ -24,6 +24,7 @@ from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
 from serving.link import Link
+from serving.losses import Graveyard
 
 STEP_SECONDS = 0.1
 """How often the leader decides."""
@@ -49,6 +50,7 @@ class Controller:
         self._lease: Lease | None = None
         self._renewed = -RENEW_SECONDS
         self._ledger = Ledger()
+        self._graveyard = Graveyard(home.workers)
         self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -60,6 +62,11 @@ class Controller:
         return self._lease is not None
 
     def start(self) -> None:
+        """Decide once before this process loads anything, then again and again.
+
+        A model that kills every process that loads it would else leave nobody who lives long enough to take it out.
+        """
+        self.step()
         self._thread.start()
 
     def stop(self) -> None:
@@ -110,6 +117,7 @@ class Controller:
             return False
         self._ledger = Ledger()  # nothing that was known before is believed
         workers.forget(store, FORGET_SECONDS)
+        self._graveyard.forget(time.time() - FORGET_SECONDS)
         audit.write_head(store, self._home)  # the leader before may have been killed before it could
         self._log.info("decides about rollouts", epoch=self._lease.epoch)
         return True
@@ -120,7 +128,9 @@ class Controller:
         verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
         judged = self._ledger.seen(rollout)
         judgement = in_step(rollout, verdict, judged)
-        observed, now = observe(store, rollout, judgement, answers=self._ledger.answers(rollout))
+        # the processes that it may have killed are of this host, and so is their clock
+        losses = self._graveyard.losses(rollout.digest, rollout.created_at)
+        observed, now = observe(store, rollout, judgement, answers=self._ledger.answers(rollout), losses=losses)
         action = next_action(rollout, observed, now)
         if isinstance(action, Wait):
             return

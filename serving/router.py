@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from recognizer.split import Mode
@@ -209,9 +210,8 @@ class Router:
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
         seconds = max(self._time_left(request), self._deadline / 10)
-        with self._watch.until(
-            seconds, lambda: trial.breaker.trip(f"version {champion.version} does not come back from a request")
-        ) as cancel:
+        stuck = partial(trial.breaker.trip, f"version {champion.version} does not come back from a request")
+        with self._watch.until(seconds, stuck, suspect=True) as cancel, trial.crumb.during(champion.digest):
             outcome = run(champion, request.case, cancel)
         if forced or blameless(outcome):
             trial.breaker.abandon(ticket)

@@ -116,7 +116,9 @@ class Shadow:
     def _answer(self, job: Job) -> None:
         if job.trial.ended:
             return
-        with self._watch.until(self._seconds, self._stuck(job)) as cancel:
+        digest = job.servable.digest
+        noted = job.trial.crumb.during(digest) if job.new else contextlib.nullcontext()
+        with self._watch.until(self._seconds, self._stuck(job), suspect=job.new) as cancel, noted:
             outcome = run(job.servable, job.case, cancel)
         self.done += 1
         if job.trial.ended:

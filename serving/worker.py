@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from recognizer.settings import Settings
+from recognizer.store.processes import this_process
 from serving.background import BackgroundLoader
+from serving.breadcrumb import Breadcrumb
 from serving.breaker import BreakerLimits
 from serving.controller import Controller
 from serving.desired import Desired
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
+from serving.memory import Memory, count_kills
 from serving.reconcile import Reconciler, Wants
 from serving.release import Problem, Releases
 from serving.router import Router
@@ -29,6 +30,8 @@ from serving.watch import TICK_SECONDS, Watch
 
 SUPERVISOR = "RECOGNIZER_SUPERVISOR"
 """Environment variable: process id of who starts and restarts the workers; without it the parent is meant."""
+KILLS_EVERY = 20
+"""Ticks of the watch after which the system is asked anew what it has killed."""
 FIRST_LOAD_SECONDS = 0.01
 """How often a process that starts looks whether its first models are loaded."""
 
@@ -37,7 +40,9 @@ class Worker:
     """Everything a serving process holds. Made once per process; nothing runs before `start`.
 
     Attributes:
-        name: of this process in evidence and reports; another one after a restart.
+        name: of this process in evidence and reports; another one after a restart, and it tells whether the process
+            still runs (`recognizer.store.processes`).
+        crumb: what this process is at, for those who outlive it.
         releases: what is answered with.
         router: answers.
         trials: what is known of the rollouts on their way.
@@ -47,13 +52,16 @@ class Worker:
 
     def __init__(self, settings: Settings, desired: Wants | None = None) -> None:
         """`desired` says what should be served; by default the store does, and is told what this process does."""
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.name = this_process()
+        self.crumb = Breadcrumb(settings.home.workers / self.name if desired is None else None)
+        memory = Memory(settings.challenger_memory_mb * 2**20)
         self.releases = Releases(quiesce_seconds=settings.quiesce_seconds)
         self.body_limit = settings.body_limit_mb * 1024 * 1024
         breaker = BreakerLimits(settings.breaker_failures, settings.breaker_seconds, settings.breaker_successes)
-        self.trials = Trials(self.name, TrialLimits(settings.challenger_threads, breaker))
+        limits = TrialLimits(settings.challenger_threads, breaker)
+        self.trials = Trials(self.name, limits, crumb=self.crumb, memory=memory)
         deadline = settings.deadline_ms / 1000
-        self._watch = Watch()
+        self._watch = Watch(memory)
         self._shadow = Shadow(settings.shadow_queue, deadline, self._watch)
         self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline)
         # As many requests at once as this process's share of the cores; the others wait in order. Those that wait for
@@ -62,7 +70,7 @@ class Worker:
         self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
         self._desired = desired or Desired(settings.database_url)
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
-        self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1)
+        self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._duties: tuple[Heartbeat, Controller] | None = None
         if desired is None:
@@ -83,19 +91,22 @@ class Worker:
 
         The first comparison is waited for: a process that takes requests before it has loaded fails them.
         """
+        self._watching.start()
+        if self._duties is not None:
+            self._duties[1].start()
         self._reconciler.step()
         while self._reconciler.loading:
             time.sleep(FIRST_LOAD_SECONDS)
             self._reconciler.step()
         self._shadow.start()
         self._reconciling.start()
-        self._watching.start()
-        for duty in self._duties or ():
-            duty.start()
+        if self._duties is not None:
+            self._duties[0].start()
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
         self._stopping.set()
+        self.crumb.remove()
         if self._duties is not None:
             self._duties[1].stop()  # another process decides from now on
         self._reconciling.join()
@@ -119,10 +130,15 @@ class Worker:
                 return
 
     def _keep_watch(self) -> None:
+        tick, kills = 0, -1
         while not self._stopping.wait(TICK_SECONDS):
             try:
                 self._watch.tick()
                 self.trials.watch()
+                if tick % KILLS_EVERY == 0:
+                    kills = count_kills()
+                self.crumb.beat(kills)
+                tick += 1
             except Exception:  # without this thread nothing would be given up any more
                 self._log.exception("watching failed")
 
