@@ -5,10 +5,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TASK := action
 
-.PHONY: help nightly test check format docs bench serve clean
+.PHONY: help nightly test check format docs bench bench-judge serve clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The locked set. Plain pip, because it alone takes a CPU wheel of torch that PIP_FIND_LINKS offers.
 .venv/installed: pyproject.toml constraints.txt
@@ -46,6 +46,9 @@ docs: .venv/installed-dev ## write docs/cli.md anew from --help
 
 bench: .venv/installed ## training speed, window latency, what a night costs beyond training
 	@$(BIN)/python -m benchmarks.night
+
+bench-judge: .venv/installed ## how often the judge of a rollout is wrong, and how soon it is right
+	@$(BIN)/python -m benchmarks.judge
 
 serve: .venv/installed ## answer requests with the champion
 	@$(BIN)/recognizer serve

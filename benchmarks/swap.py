@@ -2,7 +2,7 @@
 
 Prints one table: what was measured, what must hold, whether it does; exits with 1 when a row fails. `--quick` runs a
 sample of everything. Traffic is synthetic people, or the held-out windows of `--data`; models are tiny, or those of
-`--model`. Every ratio is of figures of one run, so that it does not matter how fast the machine is; how busy it is does.
+`--model`. Every ratio is of figures of one run, so that it does not matter how fast the machine is; how busy does.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ import structlog
 from flows.registry import Registry
 from recognizer.errors import RecognizerError
 from recognizer.settings import Settings
+from recognizer.split import Mode
 from recognizer.store import Store, outbox, served
+from recognizer.store.rollout_changes import ROLLOUT_TOPIC
 
 log = structlog.get_logger("recognizer.aliases")
 
@@ -19,12 +21,19 @@ def mirror_aliases(settings: Settings, store: Store) -> list[str]:
     """
     registry = Registry(settings)
     outbox.deliver(
-        store, {served.CHAMPION_TOPIC: lambda event: registry.set_alias(event["task"], "champion", event["version"])}
+        store,
+        {
+            served.CHAMPION_TOPIC: lambda event: registry.set_alias(event["task"], "champion", event["version"]),
+            ROLLOUT_TOPIC: lambda event: registry.reconcile_aliases(event["task"], {"challenger": event["challenger"]}),
+        },
     )
     moved: list[str] = []
     try:
-        for task, champion in served.read_served(store).champions.items():
-            moved += registry.reconcile_aliases(task, {"champion": champion.version})
+        serves = served.read_served(store)
+        for task, champion in serves.champions.items():
+            split = serves.splits.get(task)
+            challenger = None if split is None or split.mode is Mode.BAKE else split.version
+            moved += registry.reconcile_aliases(task, {"champion": champion.version, "challenger": challenger})
     except RecognizerError as error:
         log.warning("MLflow's aliases could not be compared", error=str(error))
     for line in moved:

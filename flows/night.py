@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import structlog
 
-from flows.stages import StageInputs
+from flows.stages import StageInputs, package_classes
 from recognizer.checks import Check
 from recognizer.errors import RecognizerError, UsageError
 from recognizer.home import Home, atomic_write
@@ -140,6 +140,12 @@ class NightRun:
     @property
     def lease(self) -> Lease:
         return self._keeper.lease
+
+    @property
+    def has_rival(self) -> bool:
+        """Whether a champion of the same classes serves, with which the candidate can be compared in service."""
+        champion = self.inputs.champion
+        return champion is not None and package_classes(champion) == self.card.classes
 
     @property
     def report_folder(self) -> Path:

@@ -12,11 +12,11 @@ from typing import Any, Self
 import structlog
 
 from recognizer.blessing import bless, verify_blessing, withdraw_blessing
-from recognizer.checks import Check
+from recognizer.checks import Check, Verdict, worst
 from recognizer.errors import NotFound, PackageTampered, TrustError
 from recognizer.home import Home
 from recognizer.keys import Keyring, Signer
-from recognizer.night import Outcome, Step, judge_night
+from recognizer.night import Step
 from recognizer.package import PackageCard, PackageStore
 from recognizer.store import Store
 from recognizer.store import checks as stored_checks
@@ -69,9 +69,9 @@ def make_package(home: Home, recipe: Recipe, checks: Sequence[Check]) -> str:
     """
     packages, signer = PackageStore(home.packages), Signer.open(home.keys)
     digest = packages.build(recipe.model, recipe.card, signer)
-    outcome, _ = judge_night(tuple(checks))
-    overridden = outcome is not Outcome.PROMOTED and recipe.override is not None
-    if outcome is Outcome.PROMOTED or overridden:
+    passed = worst(check.verdict for check in checks) is Verdict.PASSED
+    overridden = not passed and recipe.override is not None
+    if passed or overridden:
         bless(
             packages.path(digest),
             digest=digest,

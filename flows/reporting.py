@@ -14,6 +14,7 @@ from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report
 
 NEXT_STEPS = {
     Outcome.PROMOTED: "Every worker of `recognizer serve` follows by itself; `recognizer models` lists what serves.",
+    Outcome.RELEASED: "`recognizer rollout status` shows how far it is; the running service takes it on by itself.",
     Outcome.REJECTED: "What served goes on serving. Mend what the checks name, then run `recognizer nightly` again.",
 }
 

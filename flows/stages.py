@@ -48,12 +48,14 @@ class Measured:
     Attributes:
         champion: None when there is none, or when it knows other classes.
         champion_classes: the champion's class list; None when there is no champion.
+        disagreement: share of the test cases that the two answer differently; None without a champion to compare with.
     """
 
     candidate: Evaluation
     champion: Evaluation | None
     champion_classes: tuple[str, ...] | None
     parity: Parity
+    disagreement: float | None = None
 
 
 def pinned_inputs(home: Home, task: str) -> StageInputs:
@@ -101,12 +103,13 @@ def evaluate(inputs: StageInputs, trained: Path, exported: Path, evaluated: Path
     candidate, scores = score(predictor, test)
     trainer = load_trainer(inputs.task)
     reference = np.concatenate([trainer.reference_scores(trained, arrays) for arrays in _batches(predictor, test)])
-    champion, classes = None, None
+    champion, classes, disagreement = None, None, None
     if inputs.champion is not None:
         classes = package_classes(inputs.champion)
         if classes == test.classes:
-            champion, _ = score(load_predictor(inputs.task)(inputs.champion, threads=1), test)
-    measured = Measured(candidate, champion, classes, measure_parity(reference, scores))
+            champion, others = score(load_predictor(inputs.task)(inputs.champion, threads=1), test)
+            disagreement = float((scores.argmax(axis=1) != others.argmax(axis=1)).mean())
+    measured = Measured(candidate, champion, classes, measure_parity(reference, scores), disagreement)
     with atomic_folder(evaluated) as folder:
         _write(folder / "measured.json", _as_dict(measured))
         _write(folder / "metrics.json", candidate.metrics)
@@ -128,6 +131,7 @@ def read_measured(evaluated: Path) -> Measured:
         Evaluation.from_dict(champion) if champion else None,
         tuple(classes) if classes is not None else None,
         Parity(**content["parity"]),
+        content.get("disagreement"),
     )
 
 
@@ -147,6 +151,7 @@ def _as_dict(measured: Measured) -> dict[str, object]:
         "champion": measured.champion.as_dict() if measured.champion else None,
         "champion_classes": measured.champion_classes,
         "parity": asdict(measured.parity),
+        "disagreement": measured.disagreement,
     }
 
 

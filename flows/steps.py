@@ -13,6 +13,7 @@ from flows.night import NightResult, NightRun, evidence_key
 from flows.packaging import Recipe, make_package
 from flows.progress import progress_bar
 from flows.registry import Registry
+from flows.release import plan_of
 from flows.reporting import read_training, report_night
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
@@ -23,7 +24,7 @@ from recognizer.package import PackageCard
 from recognizer.report import Finding
 from recognizer.snapshot import SnapshotCard, read_set
 from recognizer.store import checks as stored_checks
-from recognizer.store import nights, served, snapshots, versions
+from recognizer.store import nights, rollouts, served, snapshots, versions
 from recognizer.tables import frame_table, sequence_table
 
 
@@ -158,7 +159,7 @@ def write_night_report(run: NightRun) -> None:
 
     def work() -> None:
         checks = _night_checks(run)
-        outcome, reason = judge_night(checks)
+        outcome, reason = judge_night(checks, rival=run.has_rival)
         report = report_night(run, outcome, reason, checks)
         run.row = nights.advance(run.store, run.row.key, Step.REPORT.value, lease=run.lease, report=report)
         if run.row.mlflow_run is not None:
@@ -168,10 +169,28 @@ def write_night_report(run: NightRun) -> None:
 
 
 def promote_version(run: NightRun) -> NightResult:
-    """Make a blessed version the champion and end the night."""
-    outcome, reason = judge_night(_night_checks(run))
-    if outcome is Outcome.PROMOTED:
+    """Make a blessed version the champion, or start its rollout against the one that serves; end the night."""
+    outcome, reason = judge_night(_night_checks(run), rival=run.has_rival)
+    if outcome is not Outcome.REJECTED:
         version, digest = int((run.notes(Step.REGISTER) or {})["version"]), _digest(run)
+
+        def release() -> Mapping[str, Any]:
+            measured = stages.read_measured(run.folder / "evaluated")
+            rollout = rollouts.start(
+                run.store,
+                task=run.row.task,
+                version=version,
+                digest=digest,
+                expected=run.row.champion_digest,
+                reason=reason,
+                who=f"night {run.row.night}",
+                strategy=run.settings.strategy,
+                plan=plan_of(run.settings, measured.disagreement),
+                key=f"{run.row.task}/{run.row.night}/{run.row.inputs[:16]}",
+                lease=run.lease,
+                home=run.settings.home,
+            )
+            return {"rollout": rollout.id}
 
         def work() -> None:
             served.promote(
@@ -184,7 +203,9 @@ def promote_version(run: NightRun) -> NightResult:
                 lease=run.lease,
             )
 
-        run.once(Step.PROMOTE, work)
+        notes = run.once(Step.PROMOTE, release if outcome is Outcome.RELEASED else work)
+        if outcome is Outcome.RELEASED:
+            reason += f"; rollout {notes['rollout']} compares it with version {run.row.champion_version} in service"
         mirror_aliases(run.settings, run.store)
     return run.end(outcome, reason)
 

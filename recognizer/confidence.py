@@ -6,7 +6,7 @@ Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences" (2021)
 
 from __future__ import annotations
 
-from math import exp, inf, log, log1p
+from math import exp, log, log1p
 
 from scipy.optimize import brentq
 from scipy.special import betaln
@@ -44,5 +44,5 @@ def difference_bounds(
 
 
 def e_value(log_e: float) -> float:
-    """The e-value of its logarithm; infinite where a float cannot hold it."""
-    return inf if log_e > 700 else exp(log_e)
+    """The e-value of its logarithm; at most e^700, so that JSON can hold it."""
+    return exp(min(log_e, 700.0))

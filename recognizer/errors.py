@@ -12,6 +12,7 @@ RecognizerError                 exit  http
 │   └── SplitError                 3   422  empty set, or one subject on two sides
 ├── NotFound                       4   404  no such snapshot, version or task
 │   ├── NoChampion                 4   503  nothing has been promoted yet
+│   ├── Expired                    4   410  it was there, and is kept no longer
 │   └── ServiceUnreachable         4   503  nothing listens at a service's address
 ├── Conflict                       5   409  somebody else holds it, or the state has moved on
 │   ├── NightRunning               5   409  another process runs this task's night
@@ -109,6 +110,10 @@ class NotFound(RecognizerError):
 
 class NoChampion(NotFound):
     http_status = 503
+
+
+class Expired(NotFound):
+    http_status = 410
 
 
 class ServiceUnreachable(NotFound):

@@ -49,6 +49,8 @@ class Batch:
     Attributes:
         worker: name of the worker.
         sequence: number of the batch in its worker, from 1 and without gaps unless one was lost.
+        share: chance with which a request of this batch, routed by lot, was the challenger's; None where nobody
+            knows. A worker whose share changes (a step, a breaker, a lease that ran out) begins a new batch.
         paired: by signal.
         compared: requests on which the answers of both were compared.
         disagreed: on how many of them the answers differed.
@@ -58,6 +60,7 @@ class Batch:
     sequence: int
     champion: ArmCounts = ArmCounts()
     challenger: ArmCounts = ArmCounts()
+    share: float | None = None
     paired: Mapping[str, PairCounts] = field(default_factory=dict)
     compared: int = 0
     disagreed: int = 0

@@ -87,6 +87,11 @@ class Home:
         return self.logs / "workers"
 
     @property
+    def inputs(self) -> Path:
+        """Inputs of logged predictions, by task and day."""
+        return self.root / "inputs"
+
+    @property
     def prefect(self) -> Path:
         return self.root / "prefect"
 

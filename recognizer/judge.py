@@ -14,9 +14,10 @@ from typing import Any
 
 from recognizer.checks import figure
 from recognizer.confidence import difference_bounds, e_value, rate_bounds
+from recognizer.fold import begin, update
 from recognizer.limits import JudgeLimits
 from recognizer.split import Mode
-from recognizer.tally import DISAGREEMENT, Numbered, Series, Tally, begin, update
+from recognizer.tally import DISAGREEMENT, Numbered, Series, Tally
 
 
 class Ruling(StrEnum):
@@ -44,7 +45,8 @@ class Row:
         champion_range, challenger_range, difference_range: 95 % confidence sequences of the rates and of challenger −
             champion.
         pairs: (pairs, only the challenger bad, only the champion bad).
-        evidence: e-value against the challenger, now; `highest`: the largest it has been; it speaks at `needed`.
+        evidence: e-value against the challenger, now; `highest`: the largest it was until it decided;
+            it speaks at `needed`.
         proof: e-value for "not worse by the margin"; a pass needs `proof_needed`. None where none is asked for.
         ruling: WORSE, DISAGREES, GOOD or WAIT, for this line alone.
         crossed: ordinal of the batch that decided it against the challenger.

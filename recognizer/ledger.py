@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from recognizer import late
+from recognizer.fold import begin, update
 from recognizer.judge import Judgement as Verdict
 from recognizer.judge import judge
+from recognizer.late import LateTally
 from recognizer.limits import JudgeLimits
 from recognizer.plan import Step
 from recognizer.rollout import LOADING, Judgement, Rollout, Ruling, mode_at
 from recognizer.store.evidence import Numbered as Stored
-from recognizer.tally import Numbered, Tally, begin, update
+from recognizer.tally import Numbered, Tally
 
 
 class Ledger:
@@ -18,6 +21,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._tallies: dict[int, Tally] = {}
+        self._late: dict[int, LateTally] = {}
 
     def seen(self, rollout: Rollout) -> int:
         """Ordinal of the newest batch that is folded in."""
@@ -32,6 +36,18 @@ class Ledger:
             tally = update(tally, as_numbered(rollout, stored), limits)
         self._tallies[rollout.id] = tally
         return judge(tally, limits, 0.0, allow_disagreement=rollout.accepts_disagreement)
+
+    def heard(self, rollout: Rollout) -> int:
+        """Number of the newest late feedback that is folded in."""
+        return self._late.get(rollout.id, late.begin()).number
+
+    def hear(self, rollout: Rollout, truths: Iterable[tuple[int, bool]], blessed: float | None) -> LateTally:
+        """The tally after more late feedback, see `recognizer.late`."""
+        tally = self._late.get(rollout.id, late.begin())
+        if blessed is not None:
+            tally = late.update(tally, truths, blessed)
+        self._late[rollout.id] = tally
+        return tally
 
     def answers(self, rollout: Rollout) -> int:
         """What the challenger has answered, or was compared on, since its step began."""

@@ -116,6 +116,8 @@ def _quarantined(case: _Case) -> Action | None:
 def _begin(case: _Case) -> Action:
     if case.observed.champion is None:
         return Wait("the task has no champion to compare with")
+    if case.observed.champion == case.rollout.digest:
+        return Abort("it has become champion while it waited")
     return Begin("the way is free: the workers load it")
 
 

@@ -33,16 +33,16 @@ class Step(StrEnum):
     REPORT = "report"
     """The report is written, before anything changes in service."""
     PROMOTE = "promote"
-    """A blessed version becomes champion, and the night gets its last word."""
+    """A blessed version becomes champion or starts its rollout, and the night gets its last word."""
 
 
 class Outcome(StrEnum):
     """How a night ends; the store keeps it with a reason."""
 
     PROMOTED = "promoted"
-    """Every gate passed, and the candidate is champion."""
+    """Every gate passed, and the candidate, which has no champion to compare with, is champion."""
     RELEASED = "released"
-    """Every gate passed, and a rollout goes on by itself."""
+    """Every gate passed, and a rollout compares the candidate with the champion in service."""
     REJECTED = "rejected"
     """A gate said no; the champion goes on serving."""
     UNCHANGED = "unchanged"
@@ -106,11 +106,17 @@ def night_of(now: datetime, zone: ZoneInfo, start: str) -> str:
     return began.isoformat()
 
 
-def judge_night(checks: tuple[Check, ...]) -> tuple[Outcome, str]:
-    """The outcome that the checks ask for, with a reason that carries the numbers of what said no."""
+def judge_night(checks: tuple[Check, ...], *, rival: bool = False) -> tuple[Outcome, str]:
+    """The outcome that the checks ask for, with a reason that carries the numbers of what said no.
+
+    Args:
+        rival: whether a champion of the same classes serves: then a rollout compares the two in service first.
+    """
     verdict = worst(check.verdict for check in checks)
     if verdict is Verdict.PASSED:
-        return Outcome.PROMOTED, f"all {len(checks)} checks passed: " + "; ".join(_headlines(checks))
+        return (Outcome.RELEASED if rival else Outcome.PROMOTED), f"all {len(checks)} checks passed: " + "; ".join(
+            _headlines(checks)
+        )
     refusals = [check for check in checks if check.verdict is not Verdict.PASSED]
     return Outcome.REJECTED, f"{len(refusals)} of {len(checks)} checks said no: " + "; ".join(
         f"{check.gate}/{check.name} {check.verdict.value}: {check.reason}" for check in refusals

@@ -16,10 +16,11 @@ champion's + t x (1 − champion's)*: the challenger may spoil a share t of the 
 Sources:
     Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for optional stopping"
         (block-wise e-variables for two samples).
-    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (predictable bets, mixtures of
-    bets). Lindon, Sanden, Shirikian, "Rapid regression detection in software deployments through sequential testing"
-    (Netflix). Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences" (see
-        `recognizer.confidence`).
+    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (predictable bets, mixtures).
+    Lindon, Sanden, Shirikian, "Rapid regression detection in software deployments through sequential testing"
+        (Netflix).
+    Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences"
+        (see `recognizer.confidence`).
     Herbster, Warmuth, "Tracking the best expert" (fixed share).
 """
 
@@ -132,7 +133,8 @@ def two_arms(
     everybody who replays it, and its logarithm is larger on average than that of a single throw. (Leaving out throws
     of probability below 1e-20 makes E smaller, never larger.)
 
-    The block must have been closed by a rule that looks at the number of answers alone, and routed with one share.
+    The block must have been closed by a rule that looks at the number of answers alone, and routed with one share: if
+    the share falls in the middle of a burst, the good answers after it are the champion's by rule and not by lot.
     """
     n0, b0, n1, b1 = (
         np.asarray(part, dtype=np.int64) for part in np.broadcast_arrays(champion[0], champion[1], *challenger)

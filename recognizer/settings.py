@@ -13,6 +13,7 @@ from pydantic_settings.sources import InitSettingsSource
 
 from recognizer.errors import UsageError
 from recognizer.home import Home, default_home
+from recognizer.predictions import Retention
 
 
 def _as_home(value: object) -> Home:
@@ -40,16 +41,27 @@ class Settings(BaseSettings):
     body_limit_mb: int = Field(default=16, ge=1, le=1024, description="largest request body in MB")
     deadline_ms: int = Field(default=1000, ge=10, le=600_000, description="a request is answered within this time")
     challenger_threads: int = Field(default=2, ge=1, le=64, description="threads a worker gives to one challenger")
-    shadow_queue: int = Field(
-        default=64, ge=1, le=4096, description="requests that wait for a shadow; more are dropped"
-    )
     challenger_memory_mb: int = Field(
         default=1024, ge=16, description="a challenger's run is given up when its worker grows by more meanwhile"
     )
+    shadow_duty: float = Field(default=0.1, gt=0, le=1, description="share of the time in which a worker shadows")
+    shadow_queue: int = Field(default=16, ge=1, le=4096, description="requests that wait for a shadow, more are lost")
     breaker_failures: int = Field(default=5, ge=1, description="failures of a challenger that open its breaker")
     breaker_seconds: float = Field(default=30.0, gt=0, description="how long a breaker stays open before it probes")
     breaker_successes: int = Field(default=3, ge=1, description="successful probes that close a breaker")
+    strategy: Literal["canary", "shadow", "blue-green", "immediate"] = Field(
+        default="canary", description="how a blessed version goes into service"
+    )
+    canary_shares: tuple[float, ...] = Field(
+        default=(0.05, 0.09), description="shares of the canary steps, a JSON list"
+    )
+    holdback: float = Field(default=0.05, ge=0, lt=0.1, description="share of the champion before during the bake")
+    step_hours: float = Field(default=24.0, gt=0, description="after this long without a verdict a person is asked")
     quiesce_seconds: float = Field(default=30.0, gt=0, description="a replaced model still in use after this is a leak")
+    prediction_days: float = Field(default=30.0, gt=0, description="how long an answer can be found and feedback given")
+    input_share: float = Field(default=0.01, ge=0, le=1, description="share of the champion's inputs that is kept")
+    unsure_below: float = Field(default=0.6, ge=0, le=1, description="inputs answered with less confidence are kept")
+    input_limit_mb: int = Field(default=2048, ge=0, description="kept inputs in MB; the oldest go first")
     lease_seconds: float = Field(default=60.0, gt=1, description="a night whose lease is older may be taken over")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
@@ -74,6 +86,10 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         return self.store_url or f"sqlite:///{self.home.store}"
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(self.prediction_days, self.input_share, self.unsure_below, self.input_limit_mb * 1024**2)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -1,22 +1,16 @@
-"""Tally of a rollout: the evidence so far, folded batch by batch, and what each test has made of it.
-
-The fold is pure: the same batches in the same order give the same tally to the last bit, so a new controller goes on
-where the one before stopped, and everybody can replay a verdict.
-"""
+"""Tally of a rollout: the evidence so far, and what each test has made of it. `recognizer.fold` moves it on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import log
 from typing import Any, Self
 
 import numpy as np
 
 from recognizer.errors import FormatError
-from recognizer.evidence import ArmCounts, Batch, PairCounts
-from recognizer.limits import JudgeLimits
-from recognizer.sequential import FINE, WORSE, Bets, Capital, Floats, grow, one_arm, pairs, two_arms
+from recognizer.evidence import Batch, PairCounts
+from recognizer.sequential import WORSE, Bets, Capital, Floats, grow
 from recognizer.split import Mode
 
 DISAGREEMENT = "disagreement"
@@ -96,7 +90,7 @@ class Series:
         tests: `worse`: evidence that the challenger is worse than tolerated. A signal has `fine` as well: evidence
             that it is better than tolerance and margin; a guard has `above`: evidence that the challenger breaks the
             limit.
-        highest: the largest that `against` has been.
+        highest: the largest that `against` has been, up to the batch that decided.
         crossed: ordinal of the batch at which the evidence against the challenger first sufficed.
     """
 
@@ -147,7 +141,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Tally:
-    """Everything the judge knows; made by `begin`, moved on by `update`.
+    """Everything the judge knows; made by `fold.begin`, moved on by `fold.update`.
 
     Attributes:
         ordinal: of the last batch consumed; 0 before the first.
@@ -155,6 +149,7 @@ class Tally:
         answers: of champion and challenger in this step, routed by lot or paired.
         compared, disagreed: in the whole rollout; step_compared: in this step.
         series: by signal and by guard.
+        shares: by worker, the challenger's share in its last batch.
         duplicates: batches that came a second time and were not counted.
     """
 
@@ -169,6 +164,7 @@ class Tally:
     disagreement: Wealth = field(default_factory=lambda: Wealth.of(WORSE))
     disagreement_crossed: int | None = None
     workers: Mapping[str, Seen] = field(default_factory=dict)
+    shares: Mapping[str, float | None] = field(default_factory=dict)
     duplicates: int = 0
 
     @property
@@ -219,159 +215,3 @@ def _series(plain: Mapping[str, Any]) -> Series:
         highest=plain["highest"],
         crossed=plain["crossed"],
     )
-
-
-def begin(limits: JudgeLimits) -> Tally:
-    """The tally before the first batch."""
-    signals = {name: Series({"worse": Wealth.of(WORSE), "fine": Wealth.of(FINE)}) for name in limits.signals}
-    guards = {name: Series({"worse": Wealth.of(WORSE), "above": Wealth.of(WORSE)}) for name in limits.guards}
-    return Tally({**signals, **guards})
-
-
-def update(tally: Tally, numbered: Numbered, limits: JudgeLimits) -> Tally:
-    """The tally with one batch more.
-
-    A batch with an ordinal that was consumed already changes nothing; one whose (worker, sequence) came before is
-    counted as a duplicate and not as evidence. When the step changes, whatever waits is bet on first: within a block,
-    every request had the same chance of being the challenger's.
-    """
-    if numbered.ordinal <= tally.ordinal:
-        return tally
-    batch = numbered.batch
-    if numbered.step != tally.step:
-        closed = {
-            name: _closed(series, name, limits, numbered.ordinal, least=1) for name, series in tally.series.items()
-        }
-        tally = replace(tally, series=closed, step=numbered.step, answers=(0, 0), step_compared=0)
-    tally = replace(tally, ordinal=numbered.ordinal, mode=numbered.mode)
-    known = tally.workers.get(batch.worker)
-    seen = Seen(batch.sequence, batch.sequence) if known is None else known.add(batch.sequence)
-    if seen is None:
-        return replace(tally, duplicates=tally.duplicates + 1)
-    both = max((counts.pairs for counts in batch.paired.values()), default=0)
-    return _disagreement(
-        replace(
-            tally,
-            workers={**tally.workers, batch.worker: seen},
-            series={
-                name: _counted(series, name, batch, limits, numbered.ordinal) for name, series in tally.series.items()
-            },
-            answers=(
-                tally.answers[0] + batch.champion.answers + both,
-                tally.answers[1] + batch.challenger.answers + both,
-            ),
-        ),
-        batch,
-        limits,
-    )
-
-
-def _disagreement(tally: Tally, batch: Batch, limits: JudgeLimits) -> Tally:
-    wealth, crossed = tally.disagreement, tally.disagreement_crossed
-    if limits.disagreement is not None and batch.compared:
-        wealth = wealth.paid(one_arm(batch.compared, batch.disagreed, limits.disagreement, WORSE), WORSE)
-        if crossed is None and wealth.log_e >= -log(limits.disagreement_alpha):
-            crossed = tally.ordinal
-    return replace(
-        tally,
-        compared=tally.compared + batch.compared,
-        disagreed=tally.disagreed + batch.disagreed,
-        step_compared=tally.step_compared + batch.compared,
-        disagreement=wealth,
-        disagreement_crossed=crossed,
-    )
-
-
-def events_of(name: str, limits: JudgeLimits) -> tuple[str, ...]:
-    """Kinds of bad events that a signal or a guard counts."""
-    return limits.guards[name].events if name in limits.guards else (name,)
-
-
-def counts_of(name: str, batch: Batch, limits: JudgeLimits) -> Counts:
-    """What a batch says about a signal or guard, of answers routed by lot."""
-    events = events_of(name, limits)
-
-    def arm(counts: ArmCounts) -> tuple[int, int]:
-        bad = sum(counts.bad.get(event, 0) for event in events)
-        # More bad than answers is a mistake in counting; all bad in both arms is evidence of nothing.
-        return max(counts.labelled if events == ("misread",) else counts.answers, bad), bad
-
-    return Counts(*arm(batch.champion), *arm(batch.challenger))
-
-
-def pairs_of(name: str, batch: Batch, limits: JudgeLimits) -> PairCounts:
-    """What a batch says about a signal or guard, of requests that both models answered."""
-    given = [batch.paired[event] for event in events_of(name, limits) if event in batch.paired]
-    return PairCounts(
-        max((counts.pairs for counts in given), default=0),
-        sum(counts.challenger_only for counts in given),
-        sum(counts.champion_only for counts in given),
-    )
-
-
-def _counted(series: Series, name: str, batch: Batch, limits: JudgeLimits, ordinal: int) -> Series:
-    counts, both = counts_of(name, batch, limits), pairs_of(name, batch, limits)
-    if counts.answers:
-        waiting = series.waiting.get(batch.worker, Counts()) + counts
-        series = replace(series, waiting={**series.waiting, batch.worker: waiting}, total=series.total + counts)
-        series = _closed(series, name, limits, ordinal, least=limits.block)
-    if both.pairs or both.challenger_only or both.champion_only:
-        known = series.paired
-        series = replace(
-            series,
-            paired=PairCounts(
-                known.pairs + both.pairs,
-                known.challenger_only + both.challenger_only,
-                known.champion_only + both.champion_only,
-            ),
-        )
-        series = _bet(series, name, limits, ordinal, None, both)
-    return series
-
-
-def _closed(series: Series, name: str, limits: JudgeLimits, ordinal: int, *, least: int) -> Series:
-    """Bet on every block that waits with at least so many answers.
-
-    Blocks, because batches may hold a handful of answers: of one answer alone the bad event is always the only
-    model's that answered. The rule looks at the number of answers, never at what they were.
-    """
-    for worker, counts in series.waiting.items():
-        if counts.answers >= least:
-            rest = {other: kept for other, kept in series.waiting.items() if other != worker}
-            series = _bet(replace(series, waiting=rest), name, limits, ordinal, counts, None)
-    return series
-
-
-def _bet(
-    series: Series, name: str, limits: JudgeLimits, ordinal: int, arms: Counts | None, both: PairCounts | None
-) -> Series:
-    tests = {}
-    for test, wealth in series.tests.items():
-        factors = factors_of(test, name, limits, arms, both)
-        tests[test] = wealth if factors is None else wealth.paid(factors, FINE if test == "fine" else WORSE)
-    series = replace(series, tests=tests)
-    series = replace(series, highest=max(series.highest, series.against))
-    alpha = (limits.guards[name] if name in limits.guards else limits.signals[name]).alpha
-    if series.crossed is None and series.against >= -log(alpha):
-        series = replace(series, crossed=ordinal)
-    return series
-
-
-def factors_of(test: str, name: str, limits: JudgeLimits, arms: Any = None, both: Any = None) -> Floats | None:
-    """What the bets of a test pay, (..., J): on `arms`, a block routed by lot, or on `both`, pairs.
-
-    Counts and PairCounts may hold arrays: simulations bet on thousands of rollouts at once with these very lines.
-    """
-    if test == "above":
-        most = limits.guards[name].most
-        answers, bad = arms.arms[1] if arms is not None else (both.pairs, both.challenger_only)
-        return one_arm(answers, bad, most, WORSE)
-    coin, bets = 0.0, WORSE
-    if name in limits.signals:
-        signal = limits.signals[name]
-        coin = signal.tolerance if test == "worse" else signal.tolerance + signal.margin
-        bets = WORSE if test == "worse" else FINE
-    if arms is not None:
-        champion, challenger = arms.arms
-        return two_arms(champion, challenger, bets, coin)
-    return pairs(both.pairs, both.challenger_only, both.champion_only, bets, coin)

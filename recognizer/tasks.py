@@ -113,7 +113,10 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Answers with a loaded `model.onnx`. Made from a folder that holds `model.onnx` and `package.json`."""
+    """Answers with a loaded `model.onnx`. Made from a folder that holds `model.onnx` and `package.json`.
+
+    A class may name an `endpoint` besides, see `serving.endpoint`; then the service answers at `/v1/TASK`.
+    """
 
     task: str
 

@@ -10,8 +10,11 @@ from typing import Protocol
 
 from serving.breadcrumb import Breadcrumb
 from serving.loader import Wanted
+from serving.priority import lower_priority
 from serving.servable import Servable
-from serving.shadow import lower_priority
+
+LAST_LOAD_SECONDS = 10
+"""How long a process that ends waits for a load: one that ends inside onnxruntime is aborted."""
 
 
 class Loads(Protocol):
@@ -67,8 +70,11 @@ class BackgroundLoader:
         self._jobs = {digest: job for digest, job in self._jobs.items() if digest in digests}
 
     def stop(self) -> None:
-        """Take no more; the thread ends after the load it is at."""
+        """Take no more, and wait for the load it is at."""
+        self._jobs = {}
         self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(LAST_LOAD_SECONDS)
 
     def _start(self) -> None:
         if self._thread is None:

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from recognizer.errors import PluginError
-from serving.outcome import Outcome, overdue, stopped
+from serving.breaker import State as BreakerState
+from serving.outcome import Outcome, blameless, overdue, stopped
 from serving.servable import Servable
 from serving.trial import Trial
 
@@ -20,6 +21,7 @@ class Skipped(StrEnum):
 
     BREAKER = "its breaker is open"
     BUSY = "all its threads are busy"
+    ENDED = "its rollout ended"
     LATE = "the request's deadline leaves no time for it"
 
 
@@ -30,10 +32,12 @@ class Attempt:
     Attributes:
         outcome: of the challenger; None when there is nothing to say about it.
         skipped: why it was not asked; None when it was. Without both, the rollout ended meanwhile.
+        probe: it was asked to see whether its breaker may close, which is no evidence.
     """
 
     outcome: Outcome | None = None
     skipped: Skipped | None = None
+    probe: bool = False
 
 
 def time_left(deadline: float, elapsed: float, champion_p99: float | None) -> float:
@@ -49,6 +53,9 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
     """
     if seconds <= 0:
         return Attempt(skipped=Skipped.LATE)
+    if trial.ended:
+        return Attempt(skipped=Skipped.ENDED)
+    probe = trial.breaker.state is not BreakerState.CLOSED
     ticket = trial.breaker.allow()
     if ticket is None:
         return Attempt(skipped=Skipped.BREAKER)
@@ -64,14 +71,9 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
         outcome = overdue(challenger, seconds) if why is None else stopped(why, seconds)
     if outcome is None or call.aborted or not counts or blameless(outcome):
         trial.breaker.abandon(ticket)
-        return Attempt(None if call.aborted else outcome)
+        return Attempt(None if call.aborted else outcome, probe=probe)
     trial.breaker.record(ticket, outcome.signal is None, outcome.what)
-    return Attempt(outcome)
-
-
-def blameless(outcome: Outcome) -> bool:
-    """Whether it failed because of the request, which says nothing about the model."""
-    return outcome.prediction is None and outcome.signal is None
+    return Attempt(outcome, probe=probe)
 
 
 def not_asked(challenger: Servable, skipped: Skipped | None) -> Outcome:

@@ -12,19 +12,22 @@ from contextlib import suppress
 
 import structlog
 
+from recognizer import late
 from recognizer.action import Wait
 from recognizer.errors import Conflict, RecognizerError
 from recognizer.home import Home
 from recognizer.ledger import Ledger, in_step
 from recognizer.next_action import next_action
-from recognizer.rollout import Rollout
-from recognizer.store import Store, audit, evidence, leases, rollouts, workers
+from recognizer.predictions import Retention
+from recognizer.rollout import Judgement, Phase, Rollout
+from recognizer.store import Store, audit, evidence, feedback, leases, rollouts, versions, workers
 from recognizer.store.leases import Lease
 from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
 from serving.link import Link
 from serving.losses import Graveyard
+from serving.tidy import Tidy
 
 STEP_SECONDS = 0.1
 """How often the leader decides."""
@@ -42,7 +45,9 @@ class Controller:
         clock: monotonic seconds.
     """
 
-    def __init__(self, url: str, home: Home, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, url: str, home: Home, retention: Retention, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._link = Link(url)
         self._home = home
         self._clock = clock
@@ -51,6 +56,7 @@ class Controller:
         self._renewed = -RENEW_SECONDS
         self._ledger = Ledger()
         self._graveyard = Graveyard(home.workers)
+        self._tidy = Tidy(url, home, retention)
         self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -86,6 +92,7 @@ class Controller:
             if self._keep_lease(store):
                 for rollout in rollouts.due(store):
                     self._decide(store, rollout)
+                self._tidy.now_and_then()
             self._away = False
         except Conflict as error:
             # the lease is another process's, or somebody changed the rollout: read again and decide again
@@ -123,14 +130,13 @@ class Controller:
         return True
 
     def _decide(self, store: Store, rollout: Rollout) -> None:
-        if evidence.waits(store, rollout.id):
-            evidence.number(store, rollout.id, self._lease)
-        verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
-        judged = self._ledger.seen(rollout)
-        judgement = in_step(rollout, verdict, judged)
+        if rollout.phase is Phase.HEALTHY:
+            judgement, judged, answers = self._late(store, rollout)
+        else:
+            judgement, judged, answers = self._judged(store, rollout)
         # the processes that it may have killed are of this host, and so is their clock
         losses = self._graveyard.losses(rollout.digest, rollout.created_at)
-        observed, now = observe(store, rollout, judgement, answers=self._ledger.answers(rollout), losses=losses)
+        observed, now = observe(store, rollout, judgement, answers=answers, losses=losses)
         action = next_action(rollout, observed, now)
         if isinstance(action, Wait):
             return
@@ -144,6 +150,25 @@ class Controller:
             step=changed.step_name,
             reason=changed.reason,
         )
+
+    def _judged(self, store: Store, rollout: Rollout) -> tuple[Judgement, int, int]:
+        """The verdict on a rollout, the ordinal of the newest evidence, and the challenger's answers in its step."""
+        if feedback.waits(store, rollout.id):
+            feedback.count(store, rollout.id, rollout.digest, self._lease)
+        if evidence.waits(store, rollout.id):
+            evidence.number(store, rollout.id, self._lease)
+        verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
+        judged = self._ledger.seen(rollout)
+        return in_step(rollout, verdict, judged), judged, self._ledger.answers(rollout)
+
+    def _late(self, store: Store, rollout: Rollout) -> tuple[Judgement, int, int]:
+        """The verdict on a champion that bakes no more, by what clients told since."""
+        version = versions.by_digest(store, rollout.digest)
+        accuracy = None if version is None else version.metrics.get("accuracy")
+        blessed = None if accuracy is None else 1.0 - float(accuracy)
+        told = feedback.late(store, rollout.id, rollout.digest, after=self._ledger.heard(rollout))
+        tally = self._ledger.hear(rollout, [(one.number, one.misread) for one in told], blessed)
+        return late.judge(tally, blessed), tally.number, tally.given
 
     def _run(self) -> None:
         while not self._stopping.wait(STEP_SECONDS):

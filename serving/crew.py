@@ -76,7 +76,7 @@ class Crew:
         self._grace = grace
         self._lock = threading.Lock()
         self._running: set[Call] = set()
-        self._threads = 0
+        self._threads: list[threading.Thread] = []
         self._stopped = False
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
 
@@ -87,9 +87,9 @@ class Crew:
                 return None
             call = Call(servable, case, self._memory.resident)
             self._running.add(call)
-            if self._threads < len(self._running):
-                self._threads += 1
-                threading.Thread(target=self._work, name="challenger", daemon=True).start()
+            if len(self._threads) < len(self._running):
+                self._threads.append(threading.Thread(target=self._work, name="challenger", daemon=True))
+                self._threads[-1].start()
             self._calls.put(call)  # inside the lock: behind `stop` nobody would take it
         return call
 
@@ -110,7 +110,7 @@ class Crew:
         with self._lock:
             self._stopped = True
             running = list(self._running)
-            for _ in range(self._threads):
+            for _ in self._threads:
                 self._calls.put(None)
         for call in running:
             call.aborted = True
@@ -122,6 +122,12 @@ class Crew:
         late = self._clock() - self._grace
         with self._lock:
             return sum(call.given_up_at is not None and call.given_up_at <= late for call in self._running)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads of a stopped crew: a process that ends while one is inside onnxruntime is aborted."""
+        until = self._clock() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - self._clock()))
 
     @property
     def stopped(self) -> bool:

@@ -31,6 +31,8 @@ DRAIN = 4
 """A body up to this many times the limit is read and thrown away, so that the client gets to read the refusal."""
 
 JSON = "application/json"
+FEEDBACK_LIMIT = 64 * 1024
+"""Bytes of the longest feedback."""
 GENERATION_HEADER = b"x-recognizer-generation"
 """Response header: generation of the release that answered."""
 RETRY_SECONDS = 5
@@ -56,7 +58,11 @@ class Door:
         self._app = app
         self._state = state
         self._log = structlog.get_logger("recognizer.serving")
-        self._routes: dict[str, Route] = {"/health": self._health, "/ready": self._ready}
+        self._routes: dict[str, Route] = {
+            "/health": self._health,
+            "/ready": self._ready,
+            "/v1/feedback": self._feedback,
+        }
         for path, (task, endpoint) in find_endpoints().items():
             self._routes[path] = partial(self._predict, task, endpoint)
 
@@ -83,6 +89,17 @@ class Door:
         arrived = time.monotonic()
         run = asyncio.get_running_loop().run_in_executor
         return await run(worker.threads, _answer, worker, task, endpoint, wish, body, media_type, arrived)
+
+    async def _feedback(self, scope: Scope, receive: Receive) -> Reply:
+        _need(scope, "POST")
+        worker: Worker = self._state["worker"]
+        headers = dict(scope["headers"])
+        media_type = _media_type(headers)
+        body = await _read_body(headers, receive, FEEDBACK_LIMIT)
+        # threads of their own: feedback that waits for the store takes no turn of a prediction
+        return Reply(
+            200, await asyncio.get_running_loop().run_in_executor(None, worker.take_feedback, body, media_type)
+        )
 
     async def _health(self, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "GET", "HEAD")

@@ -1,12 +1,17 @@
 """What a task adds to the HTTP door: how its requests are read and its answers are written.
 
-A predictor class (see `recognizer.tasks`) that has an `endpoint` is served at `/v1/TASK`; nothing else is needed.
+A predictor class (see `recognizer.tasks`) whose `endpoint` names one as `module:Class` is served at `/v1/TASK`; nothing
+else is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pkgutil import resolve_name
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
 
 from recognizer.errors import RecognizerError
 from recognizer.tasks import load_predictor, predictable_tasks
@@ -26,14 +31,31 @@ class Asked:
     canary: bool = False
 
 
+class Noted(NamedTuple):
+    """What a task's answer comes to in the prediction log.
+
+    Attributes:
+        label: the answer as a text; feedback is compared with it.
+        confidence: its probability.
+        inputs: the case as arrays, by name.
+    """
+
+    label: str
+    confidence: float
+    inputs: Mapping[str, NDArray[Any]]
+
+
 class Endpoint(Protocol):
-    """One task's requests and answers; both methods are called off the event loop."""
+    """One task's requests and answers; every method is called off the event loop."""
 
     def read(self, body: bytes, media_type: str) -> Asked:
         """The case in a body; raises InputError, FormatError or UnsupportedMedia."""
 
     def write(self, answered: Answered) -> dict[str, Any]:
         """The answer as JSON can carry it, see `named`."""
+
+    def note(self, answered: Answered) -> Noted:
+        """What the prediction log keeps of an answer."""
 
 
 def named(answered: Answered) -> dict[str, Any]:
@@ -52,9 +74,9 @@ def find_endpoints() -> dict[str, tuple[str, Endpoint]]:
     found: dict[str, tuple[str, Endpoint]] = {}
     for task in predictable_tasks():
         try:
-            endpoint = getattr(load_predictor(task), "endpoint", None)
+            name = getattr(load_predictor(task), "endpoint", None)
         except RecognizerError:
             continue  # a plug-in that is broken has no address; `recognizer tasks` says why
-        if endpoint is not None:
-            found[f"/v1/{task}"] = (task, endpoint)
+        if name is not None:
+            found[f"/v1/{task}"] = (task, resolve_name(name)())
     return found

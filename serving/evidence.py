@@ -7,10 +7,11 @@ the requests of a shadow. So each request is in the counts of one arm, or in the
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Set
 
 from recognizer.evidence import SIGNALS, ArmCounts, Batch, PairCounts
+from recognizer.limits import LATE
 
 
 class Evidence:
@@ -27,10 +28,20 @@ class Evidence:
         self._lock = threading.Lock()
         self._total = _Counts()
         self._counts = _Counts()
+        self._full: deque[_Counts] = deque()
 
-    def count(self, bad: Set[str], *, new: bool) -> None:
-        """The new or the old model was asked for a request by chance; `bad` are its bad events."""
+    def count(self, bad: Set[str], *, new: bool, share: float | None = None) -> None:
+        """The new or the old model was asked for a request by chance; `bad` are its bad events.
+
+        Args:
+            share: the chance with which it was the new model. Another one begins another batch: within a batch,
+                every request had the same chance of being the new model's.
+        """
         with self._lock:
+            if self._counts.routed and share != self._counts.share:
+                self._full.append(self._counts)
+                self._counts = _Counts()
+            self._counts.share = share
             for counts in (self._counts, self._total):
                 counts.answers[new] += 1
                 counts.bad[new].update(bad)
@@ -55,11 +66,14 @@ class Evidence:
                     counts.shift += shift
 
     def flush(self) -> Batch | None:
-        """What was counted since the last call; None when that is nothing."""
+        """What was counted and not yet handed out, as one batch; None when there is nothing (left)."""
         with self._lock:
-            counts, self._counts = self._counts, _Counts()
-            if counts.empty:
+            if self._full:
+                counts = self._full.popleft()
+            elif self._counts.empty:
                 return None
+            else:
+                counts, self._counts = self._counts, _Counts()
             self.sequence += 1
             return Batch(
                 worker=self.worker,
@@ -69,13 +83,14 @@ class Evidence:
                 paired=_paired(counts),
                 compared=counts.compared,
                 disagreed=counts.disagreed,
+                share=counts.share,
             )
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to flush."""
         with self._lock:
-            return self._counts.empty
+            return self._counts.empty and not self._full
 
     def as_dict(self) -> dict[str, object]:
         """Everything counted since the start of this process, for `/health`."""
@@ -105,10 +120,16 @@ class _Counts:
         self.disagreed = 0
         self.shifts = 0
         self.shift = 0.0
+        self.share: float | None = None
+
+    @property
+    def routed(self) -> int:
+        """Requests routed by lot."""
+        return sum(self.answers.values())
 
     @property
     def empty(self) -> bool:
-        return not any(self.answers.values()) and not self.pairs
+        return not self.routed and not self.pairs
 
 
 def _arm(counts: _Counts, *, new: bool) -> ArmCounts:
@@ -119,5 +140,5 @@ def _paired(counts: _Counts) -> dict[str, PairCounts]:
     """Every signal that this process can see; misreads are told later, by feedback."""
     if not counts.pairs:
         return {}
-    seen = [signal for signal in SIGNALS if signal != "misread"]
+    seen = [*(signal for signal in SIGNALS if signal != "misread"), LATE]
     return {signal: PairCounts(counts.pairs, counts.new_only[signal], counts.old_only[signal]) for signal in seen}

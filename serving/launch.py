@@ -62,7 +62,7 @@ def serve(settings: Settings) -> NoReturn:
 def environment(settings: Settings) -> dict[str, str]:
     """What the supervisor and its workers need to know: our settings and BentoML's own."""
     ours = {
-        f"RECOGNIZER_{name.upper()}": str(value)
+        f"RECOGNIZER_{name.upper()}": json.dumps(value) if isinstance(value, tuple) else str(value)
         for name, value in settings
         if value is not None and name not in ("home", "store_url")
     }

@@ -1,8 +1,11 @@
-"""How much memory this process holds, and whether a run of a new model makes it grow too much."""
+"""The memory of this process: how much it holds, whether a run of a new model needs too much of it, and its return."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +56,16 @@ def resident_bytes() -> int:
         return int(_STATM.read_bytes().split()[1]) * _PAGE
     except OSError:  # no Linux
         return int(psutil.Process().memory_info().rss)
+
+
+def give_back() -> None:
+    """Give what was freed back to the system: glibc keeps most of a replaced model for itself otherwise.
+
+    Called off the request path. A hundred swaps of a 20 MB model left 60 MB more in the process without it.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def count_kills() -> int:

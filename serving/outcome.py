@@ -6,9 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from recognizer.errors import GivenUp, InputError, InvalidAnswer
+from recognizer.errors import GivenUp, InputError, InvalidAnswer, PluginError
+from recognizer.limits import LATE
 from recognizer.tasks import Cancel, Prediction
 from serving.servable import Servable
+
+LATE_SECONDS = 0.5
+"""The absolute limit: of a model's answers 95 % are to be faster."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,13 @@ class Outcome:
         return f"{type(self.error).__name__}: {text[0]}"
 
     def bad(self, slow_after: float) -> frozenset[str]:
-        """All bad events of this run; an answer that takes longer than `slow_after` seconds is slow."""
+        """All bad events of this run; an answer that takes longer than `slow_after` seconds is slow.
+
+        Late is what breaks the absolute limit, whatever the other model does.
+        """
         slow = {"slow"} if self.seconds > slow_after else set()
+        if self.seconds > LATE_SECONDS:
+            slow.add(LATE)
         return frozenset(slow if self.signal is None else slow | {self.signal})
 
 
@@ -55,6 +64,11 @@ def run(servable: Servable, case: Any, cancel: Cancel | None = None) -> Outcome:
     return Outcome(prediction, seconds)
 
 
+def blameless(outcome: Outcome) -> bool:
+    """Whether it failed because of the request, which says nothing about the model."""
+    return outcome.prediction is None and outcome.signal is None
+
+
 def overdue(servable: Servable, seconds: float) -> Outcome:
     """What is noted of a run that was not waited for any longer."""
     error = GivenUp(
@@ -70,9 +84,11 @@ def stopped(why: Exception, seconds: float) -> Outcome:
     return Outcome(None, seconds, why, "error")
 
 
-def raised(outcome: Outcome) -> BaseException:
-    """The error for the client when nobody else could answer."""
-    return outcome.error if outcome.error is not None else RuntimeError("a run without prediction and error")
+def raised(outcome: Outcome) -> Exception:
+    """The error for the client when nobody else could answer; never one that would end the process."""
+    if isinstance(outcome.error, Exception):
+        return outcome.error
+    return PluginError(f"the model failed: {outcome.what}", hint="promote another version")
 
 
 def _signal(error: BaseException) -> str | None:

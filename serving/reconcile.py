@@ -15,6 +15,7 @@ from recognizer.errors import PluginError, RecognizerError
 from recognizer.split import Mode, Split
 from recognizer.store.served import Champion, Served
 from serving.loader import Wanted
+from serving.memory import give_back
 from serving.release import Beside, Problem, Release, Releases
 from serving.servable import Servable
 from serving.trial import Trials
@@ -105,7 +106,8 @@ class Reconciler:
         Raises:
             StoreUnavailable: the store cannot be read.
         """
-        self._releases.sweep()
+        if self._releases.sweep():
+            give_back()
         served = self._wants.newer_than(self._published)
         if self._store_problem is not None:
             self._log.info("the store answers again")

@@ -131,13 +131,15 @@ class Releases:
                 servable.quiesce(f"release {release.generation} took its place")
                 self._retiring.append(Retiring(servable, self._clock()))
 
-    def sweep(self) -> None:
-        """Free what no request uses any more, and report what should have been free by now."""
+    def sweep(self) -> int:
+        """Free what no request uses any more, and report what should have been free by now; how many were freed."""
+        before = len(self._retiring)
         self._retiring = [retiring for retiring in self._retiring if not retiring.servable.unload()]
         for retiring in self._retiring:
             if not retiring.leaks and self._clock() - retiring.since >= self._quiesce_seconds:
                 retiring.leaks = True
                 self._log.error("a replaced model is still in use", **self._describe(retiring))
+        return before - len(self._retiring)
 
     @property
     def retiring(self) -> int:

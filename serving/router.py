@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from recognizer.errors import GivenUp
+from recognizer.predictions import new_id
 from recognizer.split import Mode
 from recognizer.tasks import Prediction
-from serving.canary import Attempt, Skipped, ask, blameless, not_asked, time_left
-from serving.outcome import Outcome, raised, run
+from serving.breaker import State as BreakerState
+from serving.canary import Attempt, Skipped, ask, not_asked, time_left
+from serving.outcome import Outcome, blameless, raised, run
 from serving.release import Beside, Releases, Taken
 from serving.routing import NO_WISH, Arm, Choice, Wish, choose
 from serving.servable import Servable
-from serving.shadow import Shadow
+from serving.shadow import Job, Shadow
 from serving.watch import Watch
 
 DEADLINE_SECONDS = 1.0
@@ -63,6 +67,7 @@ class _Answer:
     arm: Arm
     outcome: Outcome
     recovered: bool = False
+    job: Job | None = None
 
 
 class Router:
@@ -70,9 +75,10 @@ class Router:
 
     Args:
         deadline: seconds within which a request is answered, if need be by the champion.
-        observe: called with every answer, still inside the request: it must be quick and never raise.
+        turns: how many requests compute at once; the others wait in order. Who waits for a challenger takes no turn.
 
     Attributes:
+        observe: called with every answer, still inside the request: it must be quick and never raise.
         held: why no challenger is asked and nothing is counted for now; None when that is not so. A worker that has
             seen no controller for a while holds its shares.
     """
@@ -84,6 +90,7 @@ class Router:
         watch: Watch,
         *,
         deadline: float = DEADLINE_SECONDS,
+        turns: int = 2,
         observe: Callable[[Answered], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,8 +99,16 @@ class Router:
         self._shadow = shadow
         self._watch = watch
         self._deadline = deadline
-        self._observe = observe
+        self.observe = observe
         self._clock = clock
+        self._turns = threading.Semaphore(turns)
+        self._lock = threading.Lock()
+        self._in_flight = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._in_flight > 0
 
     def answer(self, task: str, case: Any, wish: Wish = NO_WISH, arrived: float | None = None) -> Answered:
         """One release is taken and kept to the end.
@@ -109,13 +124,19 @@ class Router:
             PluginError: no model gave an answer.
         """
         arrived = self._clock() if arrived is None else arrived
-        prediction_id = uuid.uuid4().hex
-        with self._releases.take(task) as taken:
+        prediction_id = new_id(time.time())
+        with self._counted(), self._releases.take(task) as taken:
             split = None if taken.beside is None else taken.beside.split
             share = 0.0 if split is None or self.held is not None else split.share
             choice = choose(taken.champion.version, split, wish, prediction_id, share)
             request = _Request(taken, case, wish, choice, share, self.held is not None, arrived)
+            if request.paired or request.shadowed:
+                request = replace(request, placed=self._shadow.reserve())
             answer = self._ask(request)
+            if answer.job is not None:
+                self._shadow.offer(answer.job)
+            elif request.placed:
+                self._shadow.give_back()
             if answer.outcome.prediction is None:
                 raise raised(answer.outcome)
             answered = Answered(
@@ -133,14 +154,29 @@ class Router:
                 prediction=answer.outcome.prediction,
                 seconds=answer.outcome.seconds,
             )
-            if self._observe is not None:
-                self._observe(answered)
+            if self.observe is not None:
+                self.observe(answered)
             return answered
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    def _run(self, servable: Servable, case: Any) -> Outcome:
+        """Ask a model in the request's own thread, when it is its turn."""
+        with self._turns:
+            return run(servable, case)
 
     def _ask(self, request: _Request) -> _Answer:
         beside = request.taken.beside
         if beside is None:
-            return _Answer(request.taken.champion, Arm.CHAMPION, run(request.taken.champion, request.case))
+            return _Answer(request.taken.champion, Arm.CHAMPION, self._run(request.taken.champion, request.case))
         if request.wish.version is not None:
             return self._pinned(request, beside)
         if beside.split.mode is Mode.BAKE:
@@ -154,21 +190,22 @@ class Router:
         arm, new_is_other = request.choice.arm, beside.split.mode is not Mode.BAKE
         servable = beside.servable if request.choice.other else request.taken.champion
         if not (request.choice.other and new_is_other):
-            return _Answer(servable, arm, run(servable, request.case))
+            return _Answer(servable, arm, self._run(servable, request.case))
         asked = ask(beside.trial, servable, request.case, self._time_left(request), counts=False)
         return _Answer(servable, arm, asked.outcome or not_asked(servable, asked.skipped))
 
     def _champion(self, request: _Request, beside: Beside) -> _Answer:
         """The champion answers; in SHADOW the challenger is asked off the path."""
         champion = request.taken.champion
-        outcome = run(champion, request.case)
-        if request.counts and beside.split.mode is Mode.CANARY:
-            beside.trial.count(outcome, new=False)
-        if beside.split.mode is Mode.SHADOW and request.shadowed and not blameless(outcome):
-            self._shadow.offer(
-                beside.trial, request.case, answered_by=champion, outcome=outcome, servable=beside.servable, new=True
-            )
-        return _Answer(champion, Arm.CHAMPION, outcome)
+        outcome = self._run(champion, request.case)
+        # One that the challenger was meant to answer and could not be asked for counts for nobody: such requests come
+        # in busy moments, which would make the champion look worse than it is.
+        if request.counts and not request.choice.other and beside.split.mode is Mode.CANARY:
+            beside.trial.count(outcome, new=False, share=request.share)
+        job = None
+        if request.shadowed and request.placed and not blameless(outcome):
+            job = _job(request, beside, (champion, outcome), beside.servable, new=True, timed=True)
+        return _Answer(champion, Arm.CHAMPION, outcome, job=job)
 
     def _canary(self, request: _Request, beside: Beside) -> _Answer:
         """The challenger answers, or else the champion."""
@@ -178,10 +215,10 @@ class Router:
             answer = self._champion(request, beside)
             return replace(answer, recovered=forced)
         if attempt.outcome is not None and attempt.outcome.prediction is not None:
-            self._note(request, beside, attempt.outcome, None)
-            return _Answer(beside.servable, Arm.CHALLENGER, attempt.outcome)
-        outcome = run(champion, request.case)
-        if attempt.outcome is not None:
+            job = None if attempt.probe else self._note(request, beside, attempt.outcome, None)
+            return _Answer(beside.servable, Arm.CHALLENGER, attempt.outcome, job=job)
+        outcome = self._run(champion, request.case)
+        if attempt.outcome is not None and not attempt.probe:
             self._note(request, beside, attempt.outcome, outcome)
         return _Answer(champion, Arm.CHAMPION, outcome, recovered=True)
 
@@ -190,15 +227,15 @@ class Router:
         new = _Answer(request.taken.champion, Arm.CHAMPION, NOTHING)
         old = _Answer(beside.servable, Arm.HOLDBACK, NOTHING)
         first, second = (old, new) if request.choice.other else (new, old)
-        attempt = Attempt(run(old.servable, request.case)) if first is old else self._ask_baking(request, beside)
+        attempt = Attempt(self._run(old.servable, request.case)) if first is old else self._ask_baking(request, beside)
         outcome = attempt.outcome
         if outcome is not None and outcome.prediction is not None:
-            self._note(request, beside, outcome, None)
-            return replace(first, outcome=outcome)
-        instead = run(second.servable, request.case)
-        if outcome is not None:
+            job = None if attempt.probe else self._note(request, beside, outcome, None)
+            return replace(first, outcome=outcome, job=job)
+        instead = self._run(second.servable, request.case)
+        if outcome is not None and not attempt.probe:
             self._note(request, beside, outcome, instead)
-        return replace(second, outcome=instead, recovered=request.wish.forced or outcome is not None)
+        return replace(second, outcome=instead, recovered=request.wish.forced or attempt.skipped is None)
 
     def _ask_baking(self, request: _Request, beside: Beside) -> Attempt:
         """The new champion in the request's own thread: it carries almost everything, so no few threads would do.
@@ -206,42 +243,48 @@ class Router:
         It is given up at its deadline too; only an endless kernel would hold the request.
         """
         champion, trial, forced = request.taken.champion, beside.trial, request.wish.forced
+        probe = trial.breaker.state is not BreakerState.CLOSED
         ticket = trial.breaker.allow()
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
-        seconds = max(self._time_left(request), self._deadline / 10)
         stuck = partial(trial.breaker.trip, f"version {champion.version} does not come back from a request")
-        with self._watch.until(seconds, stuck, suspect=True) as cancel, trial.crumb.during(champion.digest):
-            outcome = run(champion, request.case, cancel)
+        with self._turns:
+            # whoever waited long for its turn still leaves the model a fair time
+            seconds = max(self._time_left(request), self._deadline / 2)
+            with self._watch.until(seconds, stuck, suspect=True) as cancel, trial.running(champion, cancel):
+                outcome = run(champion, request.case, cancel)
+        if trial.ended and isinstance(outcome.error, GivenUp):
+            return Attempt()
         if forced or blameless(outcome):
             trial.breaker.abandon(ticket)
         else:
             trial.breaker.record(ticket, outcome.signal is None, outcome.what)
-        return Attempt(outcome)
+        return Attempt(outcome, probe=probe)
 
-    def _note(self, request: _Request, beside: Beside, first: Outcome, instead: Outcome | None) -> None:
+    def _note(self, request: _Request, beside: Beside, first: Outcome, instead: Outcome | None) -> Job | None:
         """Evidence of a request by who was asked first: in its arm, or in a pair where the key is sticky.
 
         Args:
             instead: what the other model answered when the first one failed.
+
+        Returns:
+            What is left to do for a pair.
         """
         if blameless(first):
             if instead is None or instead.prediction is None:
-                return
+                return None
             first = replace(first, signal="error")  # the other model could use this request
         asked_new = request.choice.other is not (beside.split.mode is Mode.BAKE)
         if request.counts:
-            beside.trial.count(first, new=asked_new)
-        elif not request.paired:
-            return
-        elif instead is not None:
+            share = 1 - request.share if beside.split.mode is Mode.BAKE else request.share
+            beside.trial.count(first, new=asked_new, share=share)
+        elif request.paired and request.placed and instead is not None:
             new, old = (first, instead) if asked_new else (instead, first)
-            beside.trial.pair(new, old, agree=None)
-        else:
+            beside.trial.pair(new, old, timed=False, agree=None)
+        elif request.paired and request.placed:
             asked, other = beside.servable, request.taken.champion
-            self._shadow.offer(
-                beside.trial, request.case, answered_by=asked, outcome=first, servable=other, new=not asked_new
-            )
+            return _job(request, beside, (asked, first), other, new=not asked_new, timed=False)
+        return None
 
     def _time_left(self, request: _Request) -> float:
         beside = request.taken.beside
@@ -262,6 +305,7 @@ class _Request:
     share: float
     held: bool
     arrived: float
+    placed: bool = False
 
     @property
     def counts(self) -> bool:
@@ -276,4 +320,12 @@ class _Request:
     @property
     def shadowed(self) -> bool:
         """Whether the challenger of a SHADOW is asked too."""
-        return not self.held and not self.wish.forced
+        beside = self.taken.beside
+        return beside is not None and beside.split.mode is Mode.SHADOW and not self.held and not self.wish.forced
+
+
+def _job(
+    request: _Request, beside: Beside, answered: tuple[Servable, Outcome], other: Servable, *, new: bool, timed: bool
+) -> Job:
+    servable, outcome = answered
+    return Job(beside.trial, request.case, outcome, servable.opened.card.classes, other, new, timed)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty, Full, Queue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ import structlog
 
 from recognizer.tasks import Prediction
 from serving.crew import GRACE
-from serving.outcome import Outcome, run
+from serving.outcome import Outcome, blameless, run
 from serving.servable import Servable
 from serving.trial import Trial
 from serving.watch import Watch
 
-LOWEST_PRIORITY = 19
+IDLE_SECONDS = 0.05
+"""How long a shadow waits for a moment without requests before it runs all the same."""
+LOOK_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Job:
         outcome, classes: what was answered on its path, and the names of that model's classes.
         servable: who answers it now; entered, so that it stays loaded until then.
         new: whether that is the new model; else it is the old one.
+        timed: whether the two times may be compared.
     """
 
     trial: Trial
@@ -41,23 +44,37 @@ class Job:
     classes: Sequence[str]
     servable: Servable
     new: bool
+    timed: bool
 
 
 class Shadow:
-    """A bounded queue and one thread. Requests that find the queue full are left out and counted.
+    """A few places and one thread. Requests that find no place are left out and counted.
+
+    The thread keeps out of the way by taking turns: it computes for a small share of the time, and waits for a moment
+    without requests. A low priority would do more harm than good, see `serving.priority`.
+
+    Args:
+        places: requests that wait at once.
+        seconds: after which a run is given up.
+        duty: share of the time in which it computes, in (0, 1].
+        busy: whether requests are being answered.
 
     Attributes:
         dropped: requests that were left out.
         done: requests that were answered twice.
     """
 
-    def __init__(self, size: int, seconds: float, watch: Watch) -> None:
-        """`seconds` is the time after which a run is given up."""
+    def __init__(
+        self, places: int, seconds: float, watch: Watch, *, duty: float = 1.0, busy: Callable[[], bool] = lambda: False
+    ) -> None:
         self.dropped = 0
         self.done = 0
         self._seconds = seconds
         self._watch = watch
-        self._jobs: Queue[Job | None] = Queue(size)
+        self._rest = 1 / duty - 1
+        self._busy = busy
+        self._places = threading.Semaphore(places)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)  # it may hang in a kernel
         self._log = structlog.get_logger("recognizer.serving")
@@ -68,67 +85,75 @@ class Shadow:
     def stop(self) -> None:
         """Drop what waits; a run that hangs is not waited for."""
         self._stopping.set()
-        with contextlib.suppress(Full):
-            self._jobs.put_nowait(None)
+        self._jobs.put(None)
         if self._thread.is_alive():
             self._thread.join(GRACE)
-        with contextlib.suppress(Empty):
-            while True:
-                job = self._jobs.get_nowait()
-                if job is not None:
-                    job.servable.leave()
+        while (job := self._next()) is not None:
+            job.servable.leave()
 
-    def offer(
-        self, trial: Trial, case: Any, *, answered_by: Servable, outcome: Outcome, servable: Servable, new: bool
-    ) -> bool:
-        """Let `servable` answer a request that `answered_by`, which it still holds, just answered.
+    def reserve(self) -> bool:
+        """Take a place, to be filled by `offer` or given back; False when there is none.
 
-        Returns:
-            False when there is no room for it.
+        Whoever pairs requests takes it before the outcome is known: places that only some outcomes need would leave
+        out the others.
         """
-        if self._stopping.is_set() or self._jobs.full() or not servable.enter():
-            self.dropped += 1
-            return False
-        try:
-            self._jobs.put_nowait(Job(trial, case, outcome, answered_by.opened.card.classes, servable, new))
-        except Full:
-            servable.leave()
-            self.dropped += 1
-            return False
-        return True
+        if not self._stopping.is_set() and self._places.acquire(blocking=False):
+            return True
+        self.dropped += 1
+        return False
+
+    def give_back(self) -> None:
+        self._places.release()
+
+    def offer(self, job: Job) -> None:
+        """Let `job.servable` answer too; the caller holds a place and, still, the servable."""
+        if job.servable.enter():
+            self._jobs.put(job)
+        else:
+            self.give_back()
 
     def as_dict(self) -> dict[str, object]:
         return {"done": self.done, "dropped": self.dropped, "waiting": self._jobs.qsize()}
 
+    def _next(self) -> Job | None:
+        try:
+            job = self._jobs.get_nowait()
+            return self._next() if job is None else job
+        except Empty:
+            return None
+
     def _work(self) -> None:
-        lower_priority()
-        while (job := self._jobs.get()) is not None and not self._stopping.is_set():
+        while (job := self._jobs.get()) is not None:
             try:
-                self._answer(job)
+                if not job.trial.ended and not self._stopping.is_set():
+                    self._keep_out_of_the_way()
+                    started = time.perf_counter()
+                    self._answer(job)
+                    self._stopping.wait((time.perf_counter() - started) * self._rest)
             except Exception:
                 self._log.exception("a shadow could not be compared")
             finally:
                 job.servable.leave()
+                self._places.release()
             del job  # no model and no request is kept alive while it waits
-        if job is not None:
-            job.servable.leave()
+
+    def _keep_out_of_the_way(self) -> None:
+        patience = time.perf_counter() + IDLE_SECONDS
+        while self._busy() and time.perf_counter() < patience:
+            self._stopping.wait(LOOK_SECONDS)
 
     def _answer(self, job: Job) -> None:
-        if job.trial.ended:
-            return
         digest = job.servable.digest
         noted = job.trial.crumb.during(digest) if job.new else contextlib.nullcontext()
         with self._watch.until(self._seconds, self._stuck(job), suspect=job.new) as cancel, noted:
             outcome = run(job.servable, job.case, cancel)
         self.done += 1
-        if job.trial.ended:
+        if job.trial.ended or blameless(outcome):
             return
-        if outcome.prediction is None and outcome.signal is None:
-            return  # the request was to blame
         new, old = (outcome, job.outcome) if job.new else (job.outcome, outcome)
         classes = job.servable.opened.card.classes
         agree, shift = compare(outcome.prediction, classes, job.outcome.prediction, job.classes)
-        job.trial.pair(new, old, agree=agree, shift=shift)
+        job.trial.pair(new, old, timed=job.timed, agree=agree, shift=shift)
 
     def _stuck(self, job: Job) -> Callable[[], None]:
         return lambda: job.trial.breaker.trip(f"version {job.servable.version} does not come back from a shadow")
@@ -147,10 +172,3 @@ def compare(
     if classes != others:
         return agree, None
     return agree, float(np.abs(first.scores[0] - second.scores[0]).sum() / 2)
-
-
-def lower_priority() -> None:
-    """Let every other thread go first. Linux gives each thread a priority of its own; elsewhere nothing is changed."""
-    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)

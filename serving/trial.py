@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from recognizer.evidence import Batch
 from recognizer.split import Mode, Split
+from recognizer.tasks import Cancel
 from serving.breadcrumb import Breadcrumb
 from serving.breaker import Breaker, BreakerLimits
-from serving.crew import Crew
+from serving.breaker import State as BreakerState
+from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
 from serving.latency import Latency
 from serving.memory import Memory
 from serving.outcome import Outcome
+from serving.servable import Servable, State
 
 SLOW_FLOOR = 0.05
 SLOW_TIMES = 3.0
@@ -42,6 +47,33 @@ class Trial:
         self._slow_after: float | None = None
         self._old: Latency | None = None
         self._stuck = 0
+        self._lock = threading.Lock()
+        self._runs: dict[Cancel, Servable] = {}
+
+    @contextmanager
+    def running(self, servable: Servable, cancel: Cancel) -> Iterator[None]:
+        """Inside, a new champion runs in a request's own thread; it is given up when the rollout ends without it."""
+        with self._lock:
+            self._runs[cancel] = servable
+        self._give_up_without(servable, cancel)  # it may have waited for its turn beyond the end
+        try:
+            with self.crumb.during(servable.digest):
+                yield
+        finally:
+            with self._lock:
+                del self._runs[cancel]
+
+    def end(self) -> None:
+        """Give up what the rollout's end leaves without a place; its callers ask the model that stays."""
+        self.crew.stop()
+        with self._lock:
+            runs = dict(self._runs)
+        for cancel, servable in runs.items():
+            self._give_up_without(servable, cancel)
+
+    def _give_up_without(self, servable: Servable, cancel: Cancel) -> None:
+        if self.ended and servable.state is not State.AVAILABLE:
+            cancel.give_up()
 
     @property
     def slow_after(self) -> float:
@@ -72,11 +104,24 @@ class Trial:
         """Whether its split is gone; what is still counted changes no verdict."""
         return self.crew.stopped
 
-    def count(self, outcome: Outcome, *, new: bool) -> None:
-        self.evidence.count(outcome.bad(self.slow_after), new=new)
+    def count(self, outcome: Outcome, *, new: bool, share: float) -> None:
+        """A request that was routed by lot.
 
-    def pair(self, new: Outcome, old: Outcome, *, agree: bool | None, shift: float | None = None) -> None:
-        slow_after = self.slow_after
+        Args:
+            share: of the new model. While its breaker is not closed it has none: what the old model answers then is
+                told apart, and what the probes find out is no evidence, because a failure chose their moment.
+        """
+        if not new and self.breaker.state is not BreakerState.CLOSED:
+            share = 0.0
+        self.evidence.count(outcome.bad(self.slow_after), new=new, share=share)
+
+    def pair(self, new: Outcome, old: Outcome, *, timed: bool, agree: bool | None, shift: float | None = None) -> None:
+        """Both answered one request. Without `timed` only what overran its deadline is slow.
+
+        The shadow's thread picks quiet moments: an answer on the path and one off it take different times even when
+        both models are the same. Against a challenger on the path that would be evidence out of nothing.
+        """
+        slow_after = self.slow_after if timed else math.inf
         self.evidence.pair(new.bad(slow_after), old.bad(slow_after), agree=agree, shift=shift)
 
     def watch_stuck(self) -> None:
@@ -149,12 +194,15 @@ class Trials:
             ended = [self._running.pop(number) for number in gone]
             self._ended.extend(ended)
         for trial in ended:
-            trial.crew.stop()
+            trial.end()
 
     def flush(self) -> list[tuple[int, Batch]]:
         """Rollout and batch of everything counted since the last call, the last words of ended rollouts too."""
-        batches = [(trial.rollout, trial.evidence.flush()) for trial in self._all()]
-        return [(rollout, batch) for rollout, batch in batches if batch is not None]
+        batches = []
+        for trial in self._all():
+            while (batch := trial.evidence.flush()) is not None:
+                batches.append((trial.rollout, batch))
+        return batches
 
     def watch(self) -> None:
         """Look for threads that are stuck or need too much memory; forget ended trials of which nothing is left."""
@@ -170,7 +218,10 @@ class Trials:
         return sum(trial.crew.stuck for trial in self._all())
 
     def stop(self) -> None:
+        """End all trials and wait for their threads, if they come back."""
         self.keep(())
+        for trial in self._all():
+            trial.crew.join(GRACE)
 
     def _all(self) -> Iterable[Trial]:
         with self._lock:

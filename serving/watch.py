@@ -74,6 +74,13 @@ class Watch:
                 entry.told = True
                 entry.on_stuck()
 
+    def give_up(self) -> None:
+        """Give up all runs, late or not: the process ends."""
+        with self._lock:
+            runs = list(self._runs.values())
+        for entry in runs:
+            entry.cancel.give_up()
+
     @property
     def stuck(self) -> int:
         """Runs that do not end although they were given up: an endless kernel."""

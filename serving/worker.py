@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from recognizer.predictions import Prediction
 from recognizer.settings import Settings
 from recognizer.store.processes import this_process
 from serving.background import BackgroundLoader
@@ -17,13 +18,16 @@ from serving.breadcrumb import Breadcrumb
 from serving.breaker import BreakerLimits
 from serving.controller import Controller
 from serving.desired import Desired
+from serving.endpoint import find_endpoints
+from serving.feedback import FeedbackDesk
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
 from serving.memory import Memory, count_kills
 from serving.reconcile import Reconciler, Wants
+from serving.record import Recorder
 from serving.release import Problem, Releases
-from serving.router import Router
+from serving.router import Answered, Router
 from serving.shadow import Shadow
 from serving.trial import TrialLimits, Trials
 from serving.watch import TICK_SECONDS, Watch
@@ -62,25 +66,35 @@ class Worker:
         self.trials = Trials(self.name, limits, crumb=self.crumb, memory=memory)
         deadline = settings.deadline_ms / 1000
         self._watch = Watch(memory)
-        self._shadow = Shadow(settings.shadow_queue, deadline, self._watch)
-        self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline)
-        # As many requests at once as this process's share of the cores; the others wait in order. Those that wait for
-        # a challenger compute nothing, and there are no more of them than it has threads: they cost the others no turn.
+        self._shadow = Shadow(
+            settings.shadow_queue,
+            deadline,
+            self._watch,
+            duty=settings.shadow_duty,
+            busy=lambda: self.router.busy,
+        )
+        # as many requests at once as this process's share of the cores; the others wait in order
         turns = max(2, (os.cpu_count() or 1) // settings.workers)
+        self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline, turns=turns)
+        # no more requests wait for a challenger than it has threads
         self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
         self._desired = desired or Desired(settings.database_url)
         loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
         self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
+        self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
+        self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
+        self._endpoints = dict(find_endpoints().values())
         self._duties: tuple[Heartbeat, Controller] | None = None
         if desired is None:
             url = settings.database_url
             beats = Heartbeat(
                 self.name, url, self.releases, self.trials, self.router, ready=self.ready, problems=self.problems
             )
-            self._duties = beats, Controller(url, settings.home)
+            self._duties = beats, Controller(url, settings.home, settings.retention)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
+        self._answered_all = threading.Event()
         self._reconciling = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
         self._watching = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
         self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
@@ -95,13 +109,15 @@ class Worker:
         if self._duties is not None:
             self._duties[1].start()
         self._reconciler.step()
-        while self._reconciler.loading:
+        while self._reconciler.loading and self._reconciler.store_problem is None:
             time.sleep(FIRST_LOAD_SECONDS)
             self._reconciler.step()
         self._shadow.start()
         self._reconciling.start()
         if self._duties is not None:
             self._duties[0].start()
+            self._recorder.start()
+            self.router.observe = self._record
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
@@ -111,13 +127,44 @@ class Worker:
             self._duties[1].stop()  # another process decides from now on
         self._reconciling.join()
         self._desired.close()
-        self._loads.stop()
-        self.threads.shutdown()
+        self.threads.shutdown()  # while somebody still watches over their runs
+        self._answered_all.set()
         self._watching.join()
+        self._watch.give_up()
         self._shadow.stop()
         self.trials.stop()
+        self._loads.stop()
         if self._duties is not None:
             self._duties[0].stop()
+            self._recorder.stop()
+        self._desk.close()
+
+    def take_feedback(self, body: bytes, media_type: str) -> dict[str, object]:
+        """The truth about an answer, see `FeedbackDesk`."""
+        return self._desk.take(body, media_type)
+
+    def _record(self, answered: Answered) -> None:
+        endpoint = self._endpoints.get(answered.task)
+        if endpoint is None:
+            return
+        noted = endpoint.note(answered)
+        lot = not (answered.forced or answered.recovered) and answered.key is None
+        self._recorder.record(
+            Prediction(
+                id=answered.prediction_id,
+                task=answered.task,
+                at=time.time(),
+                routing_key=answered.key,
+                arm=str(answered.arm),
+                rollout=answered.rollout if lot else None,
+                version=answered.servable.version,
+                digest=answered.servable.digest,
+                label=noted.label,
+                confidence=noted.confidence,
+                recovered=answered.recovered,
+            ),
+            noted.inputs,
+        )
 
     def _reconcile(self) -> None:
         # the id is handed down: a worker that starts slowly could find its supervisor gone already
@@ -131,7 +178,7 @@ class Worker:
 
     def _keep_watch(self) -> None:
         tick, kills = 0, -1
-        while not self._stopping.wait(TICK_SECONDS):
+        while not self._answered_all.wait(TICK_SECONDS):
             try:
                 self._watch.tick()
                 self.trials.watch()

@@ -10,6 +10,7 @@ import click
 from flows.command.data import ingest, tasks
 from flows.command.models import gates, models, register
 from flows.command.night import nightly, schedule
+from flows.command.predictions import erase
 from flows.command.serve import serve
 from flows.command.stages import evaluate, export, prepare, train
 from flows.command.traffic import traffic
@@ -43,6 +44,7 @@ COMMANDS = (
     models,
     gates,
     register,
+    erase,
     tasks,
     prepare,
     train,

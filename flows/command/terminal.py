@@ -90,6 +90,12 @@ def show_night(result: NightResult, settings: Settings) -> None:
 def next_commands(result: NightResult, settings: Settings) -> list[tuple[str, str]]:
     """What a person would want to do after such a night."""
     recognizer, task = program(), result.task
+    if result.outcome.value == "released":
+        return [
+            (f"{recognizer} rollout status {task}", f"how far version {result.version} is"),
+            (f"{recognizer} serve", "rollouts go on while the service answers"),
+            (f"{recognizer} models", "what there is"),
+        ]
     if result.exit_code == 0 and result.version is not None:
         return [
             (f"{recognizer} serve", f"version {result.version} answers on port {settings.port}"),

@@ -17,6 +17,8 @@
 | `freezes` | each task for which nothing changes | `freezes` |
 | `audit` | each event of a champion or rollout, chained by hashes; never changed | `audit` |
 | `audit_head` | the store: number and hash of the newest row of `audit` | `audit` |
+| `predictions` | each answer that a client got, for as long as policy says | `predictions` |
+| `feedback` | each truth that was told about an answer | `feedback` |
 | `recognizer_schema` | the store: the revision of the tables above | Alembic |
 
 Each file named in the last column holds plain functions whose first argument is the `Store`. Rules: SQLite in WAL

@@ -46,22 +46,28 @@ def append(store: Store, rollout: int, batches: Iterable[Batch]) -> int:
     sent = {(batch.worker, batch.sequence): batch for batch in batches}
     if not sent:
         return 0
+    with store.write() as connection:
+        return append_within(connection, rollout, sent)
+
+
+def append_within(connection: Connection, rollout: int, sent: Mapping[tuple[str, int], Batch]) -> int:
+    """`append`, inside a write transaction; batches by worker and sequence, at least one."""
     workers = {worker for worker, _ in sent}
     first = min(sequence for _, sequence in sent)
-    with store.write() as connection:
-        known = connection.execute(
-            select(evidence.c.worker, evidence.c.sequence).where(
-                evidence.c.rollout == rollout, evidence.c.worker.in_(workers), evidence.c.sequence >= first
-            )
+    known = connection.execute(
+        select(evidence.c.worker, evidence.c.sequence).where(
+            evidence.c.rollout == rollout, evidence.c.worker.in_(workers), evidence.c.sequence >= first
         )
-        fresh = {key: batch for key, batch in sent.items() if key not in {(row.worker, row.sequence) for row in known}}
-        if fresh:
-            rows = [
-                {"rollout": rollout, "worker": worker, "sequence": sequence, "counts": _counts(batch)}
-                for (worker, sequence), batch in fresh.items()
-            ]
-            connection.execute(insert(evidence).values(at=database_now()), rows)
-        return len(fresh)
+    )
+    seen = {(row.worker, row.sequence) for row in known}
+    fresh = {key: batch for key, batch in sent.items() if key not in seen}
+    if fresh:
+        rows = [
+            {"rollout": rollout, "worker": worker, "sequence": sequence, "counts": _counts(batch)}
+            for (worker, sequence), batch in fresh.items()
+        ]
+        connection.execute(insert(evidence).values(at=database_now()), rows)
+    return len(fresh)
 
 
 def waits(store: Store, rollout: int) -> bool:

@@ -42,7 +42,8 @@ def persist(connection: Connection, before: Rollout, action: Action, who: str, j
         read_clock(connection), evidence.number_within(connection, before.id), champion.version, champion.digest
     )
     after = change(before, action, moment)
-    if isinstance(action, Begin) and placed(connection, before.task, OPEN_PLACE) is not None:
+    rival = placed(connection, before.task, OPEN_PLACE)
+    if isinstance(action, Begin) and (rival is not None or champion.digest == before.digest):
         raise _moved_on(before)
     changed = connection.execute(
         update(rollouts)
@@ -57,6 +58,11 @@ def persist(connection: Connection, before: Rollout, action: Action, who: str, j
             connection, before.digest, task=before.task, reason=action.reason, who=who, rollout=before.id
         )
     tell(connection, after, action.name, who, {"judged": judged})
+    if isinstance(action, Abort) and action.rollback and rival is not None and rival.id != before.id:
+        # late feedback took the champion away under a rollout that is compared with it
+        persist(
+            connection, rival, Abort(f"the champion it was compared with was taken back: {action.reason}"), who, None
+        )
     return after
 
 

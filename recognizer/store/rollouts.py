@@ -49,7 +49,8 @@ def start(
     digest: str,
     reason: str,
     who: str,
-    strategy: Strategy = Strategy.CANARY,
+    expected: str | None = None,
+    strategy: Strategy | str = Strategy.CANARY,
     plan: Plan | None = None,
     key: str | None = None,
     lease: Lease | None = None,
@@ -64,13 +65,15 @@ def start(
     Args:
         reason: why, with numbers.
         who: a person or a night, for the audit trail.
+        expected: digest of the champion that it was judged against; None for whoever serves.
         plan: default: that of the strategy.
         key: what it is started for, such as a night.
         lease: of the night.
         home: where the head of the audit trail is noted.
 
     Raises:
-        Conflict: the digest is in quarantine or is champion already, or the lease is lost.
+        Conflict: the digest is in quarantine or is champion already, another champion than the expected one serves,
+            or the lease is lost.
         NoChampion: nothing to compare with; the first champion needs no rollout.
         NotFound: no such version with this digest is registered.
     """
@@ -80,7 +83,7 @@ def start(
         if found is None:
             need_version(connection, task, version, digest)
             quarantine.require_free(connection, digest, f"version {version} of task {task!r}")
-            champion = _need_rival(connection, task, digest)
+            champion = _need_rival(connection, task, digest, expected)
             waits = _make_way(connection, task, version, who)
             now = read_clock(connection)
             made = Rollout(
@@ -246,7 +249,7 @@ def _same(connection: Connection, task: str, digest: str, key: str | None) -> Ro
     return newest(connection, same & rollouts.c.place.is_not(None))
 
 
-def _need_rival(connection: Connection, task: str, digest: str) -> Champion:
+def _need_rival(connection: Connection, task: str, digest: str, expected: str | None) -> Champion:
     champion = champion_within(connection, task)
     if champion is None:
         raise NoChampion(
@@ -254,6 +257,11 @@ def _need_rival(connection: Connection, task: str, digest: str) -> Champion:
         )
     if champion.digest == digest:
         raise Conflict(f"version {champion.version} of task {task!r} is champion already", hint="start another version")
+    if expected is not None and champion.digest != expected:
+        raise Conflict(
+            f"task {task!r} is served by {champion.digest[:12]}, the version was judged against {expected[:12]}",
+            hint="judge the version again, against the champion of now",
+        )
     return champion
 
 

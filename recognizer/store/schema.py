@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this code knows, oldest first; the last is the one it works with."""
 
 REVISION_TABLE = "recognizer_schema"
@@ -245,4 +245,39 @@ audit_head = Table(
     Column("number", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
     CheckConstraint("id = 1", name="ck_audit_head_one_row"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("routing_key", Text),
+    Column("arm", String(20), nullable=False),
+    Column("rollout", BigInteger),  # it is evidence for
+    Column("version", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("recovered", Boolean, nullable=False),
+    Column("inputs", Text),
+)
+Index("ix_predictions_task_at", predictions.c.task, predictions.c.at)
+Index("ix_predictions_routing_key", predictions.c.routing_key)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("prediction", String(32), nullable=False, unique=True),
+    Column("task", String(100), nullable=False),
+    Column("rollout", BigInteger),
+    Column("arm", String(20), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("truth", Text, nullable=False),
+    Column("misread", Boolean, nullable=False),
+    Column("batch", BigInteger),  # of the evidence that counts it; NULL: none yet
+    Column("given_at", Double, nullable=False),
+    sqlite_autoincrement=True,
 )

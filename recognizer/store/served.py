@@ -104,8 +104,8 @@ def promote(
         who: a person or a night, for the audit trail.
 
     Raises:
-        Conflict: another champion than the expected one serves, the task is frozen, the digest is in quarantine, or the
-            lease is lost.
+        Conflict: another champion than the expected one serves, the task is frozen or has a rollout on its way, the
+            digest is in quarantine, or the lease is lost.
         NotFound: no such version with this digest is registered.
     """
     with store.write() as connection:
@@ -115,6 +115,11 @@ def promote(
             return found
         require_thawed(connection, task)
         require_free(connection, digest, f"version {version} of task {task!r}")
+        if task in read_splits(connection):
+            raise Conflict(
+                f"a rollout of task {task!r} is on its way, and is compared with its champion",
+                hint=f"recognizer rollout abort {task}, or wait for its end",
+            )
         serving = None if found is None else found.digest
         return crown(
             connection,

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from serving.action.body import read_window
 from serving.action.window import ActionWindow
-from serving.endpoint import Asked, named
+from serving.endpoint import Asked, Noted, named
 from serving.router import Answered, Router
 from serving.routing import NO_WISH
 
@@ -57,6 +57,12 @@ class ActionEndpoint:
             "confidence": rounded[best],
             "scores": dict(zip(answered.classes, rounded, strict=True)),
         }
+
+    def note(self, answered: Answered) -> Noted:
+        scores, window = answered.prediction.scores[0], answered.case
+        best = int(scores.argmax())
+        arrays = {"keypoints": window.keypoints, "visibility": window.visibility}
+        return Noted(answered.classes[best], float(scores[best]), arrays)
 
 
 def answer(router: Router, window: ActionWindow, *, canary: bool = False) -> ActionAnswer:

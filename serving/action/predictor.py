@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from recognizer.errors import FormatError, GivenUp, InvalidAnswer, PluginError
 from recognizer.tasks import Cancel, Prediction
 from recognizer.windows import WindowSpec, to_windows
-from serving.action.answer import ActionEndpoint
 
 # A larger batch needs memory (2 MB and more of activations a window) and is no faster on a CPU.
 BATCH = 32
@@ -33,7 +32,7 @@ class ActionPredictor:
     """
 
     task = "action"
-    endpoint: ClassVar = ActionEndpoint()
+    endpoint: ClassVar = "serving.action.answer:ActionEndpoint"  # by name: evaluation needs the model alone
 
     def __init__(self, package: Path, *, threads: int) -> None:
         """`package` holds `model.onnx` and `package.json`, or `model.json` before the model was packaged."""

@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -61,7 +62,7 @@ class Process:
 
     def __init__(self, home, wanted, **settings):
         self.wanted = wanted
-        given = {"poll_seconds": 0.01, "deadline_ms": 400, "breaker_seconds": 30.0, **settings}
+        given = {"poll_seconds": 0.01, "deadline_ms": 400, "shadow_duty": 1, **settings}
         self.worker = Worker(Settings(home=home, **given), wanted)
         self.transport = httpx.ASGITransport(Door(Starlette(), {"worker": self.worker}))
         self.worker.start()
@@ -171,9 +172,11 @@ def test_what_a_bad_challenger_fails_the_champion_answers(start, make_bad_model,
     assert len(recovered) in (3, 4, 5)
     assert all(answer["recovered"] is True and answer["action"] == "walking" for answer in recovered)
     assert process.breaker() == "OPEN"
-    batch = batch_of(process)[1]
-    assert batch.challenger.answers == batch.challenger.bad[signal] == len(recovered)
-    assert batch.champion.answers == 100 - len(recovered)
+    (_, before), (_, after) = process.worker.trials.flush()
+    assert before.challenger.answers == before.challenger.bad[signal] == len(recovered)
+    assert (before.share, after.share, after.challenger.answers) == (0.5, 0.0, 0)
+    # those that the challenger could not be asked for any more count for nobody
+    assert 25 <= before.champion.answers + after.champion.answers <= 75
     assert process.health()["stuck"] == 0
 
 
@@ -202,11 +205,28 @@ def test_a_slow_challenger_leaves_the_champion_its_time(start, make_bad_model):
     assert time.monotonic() - started < 0.4
 
 
+def test_requests_that_wait_for_a_challenger_take_no_turn_of_the_others(start, make_bad_model):
+    process = start("hangs", make_bad_model, deadline_ms=5_000)
+    process.converge(1, 2, mode=Mode.LOAD)
+    beside = process.worker.releases.newest.beside["action"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(process.answers, 2, query="?canary=true", concurrent=2)
+        process.until(lambda: beside.trial.crew.busy == 2)
+        started = time.monotonic()
+        assert set(arms(process.answers(20, concurrent=4))) == {("champion", 1)}
+        # nor does a third one wait for a thread
+        assert process.answers(query="?canary=true")[0]["recovered"] is True
+        assert time.monotonic() - started < 2
+        assert beside.trial.crew.busy == 2
+        process.wanted.want(1)
+        assert len(waiting.result(20)) == 2
+
+
 def test_at_an_abort_calls_in_flight_are_answered_by_the_champion(start, make_bad_model):
     process = start("hangs", make_bad_model, deadline_ms=60_000)
     process.converge(1, 2, share=1.0)
     beside = process.worker.releases.newest.beside["action"]
-    with process.worker.threads.__class__(1) as pool:
+    with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(process.answers, 2, concurrent=2)
         process.until(lambda: beside.trial.crew.busy == 2)
         started = time.monotonic()
@@ -329,6 +349,23 @@ def test_a_new_champion_that_fails_is_answered_for_by_the_old_one(start, make_ba
     assert set(arms(answers)) == {("holdback", 1)}
     assert 3 <= sum("recovered" in answer for answer in answers) <= 5
     assert process.breaker() == "OPEN"
+
+
+def test_at_a_rollback_after_the_promotion_the_old_model_answers_what_is_in_flight(start, make_bad_model):
+    process = start("hangs", make_bad_model, deadline_ms=60_000)
+    process.converge(1, 2, mode=Mode.LOAD)
+    process.converge(2, 1, mode=Mode.BAKE)
+    new = process.worker.releases.newest.champions["action"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(process.answers, 3, concurrent=3)
+        process.until(lambda: new.in_flight >= 3)
+        started = time.monotonic()
+        process.wanted.want(1)
+        answers = waiting.result(20)
+    assert time.monotonic() - started < 1
+    assert [answer["recovered"] for answer in answers] == [True] * 3
+    assert set(arms(answers)) == {("holdback", 1)}
+    process.until(lambda: new.state == "UNLOADED")
 
 
 def test_a_split_that_cannot_be_loaded_touches_nothing(start, small_home):

@@ -212,7 +212,11 @@ def test_who_lost_the_lease_changes_nothing(store):
 
 def test_another_champion_in_between_is_never_overwritten(store):
     rollout = apply(store, start(store), *TO_BAKE[:3])
-    promote(store, task="action", version=5, digest=DIGESTS[5], expected=DIGESTS[1], reason="by hand")
+    with pytest.raises(Conflict, match="a rollout of task 'action' is on its way") as caught:
+        promote(store, task="action", version=5, digest=DIGESTS[5], expected=DIGESTS[1], reason="by hand")
+    assert "recognizer rollout abort action" in caught.value.hint
+    with store.write() as connection:  # by somebody who knows no rules
+        connection.execute(update(metadata.tables["served"]).values(version=5, digest=DIGESTS[5]))
     with pytest.raises(Conflict, match="the decision was made against"):
         apply(store, rollout, Promote("good"))
     assert champion(store) == 5
@@ -227,6 +231,31 @@ def test_a_quarantined_challenger_is_not_promoted(store):
     assert champion(store) == 1
     with pytest.raises(Conflict, match="in quarantine"):
         promote(store, task="action", version=2, digest=DIGESTS[2], expected=DIGESTS[1], reason="by hand")
+
+
+def test_late_feedback_takes_the_rollout_along_that_was_compared_with_the_champion(store):
+    healthy = apply(store, start(store, 2), *TO_BAKE, Finish("good"))
+    newer = apply(store, start(store, 3), *TO_BAKE[:2])
+    assert rollouts.due(store) == [healthy, newer]
+    apply(store, healthy, Abort("9 of 70 misread", rollback=True, quarantine=True))
+    assert (champion(store), read_served(store).splits) == (1, {})
+    ended = rollouts.get(store, newer.id)
+    assert (ended.phase, ended.reason) == (
+        Phase.ABORTED, "the champion it was compared with was taken back: 9 of 70 misread",
+    )  # fmt: skip
+    assert quarantine.find(store, DIGESTS[3]) is None
+
+
+def test_who_became_champion_while_it_waited_does_not_begin(store):
+    apply(store, start(store, 2), *TO_BAKE, Finish("good"))
+    third = apply(store, start(store, 3), *TO_BAKE)
+    waiting = start(store, 2)
+    apply(store, third, Abort("worse", rollback=True))
+    assert champion(store) == 2
+    with pytest.raises(Conflict, match="moved on"):
+        apply(store, waiting, Begin("the way is free"))
+    seen, now = observe(store, waiting, Judgement(Ruling.WAIT, "-"), answers=0)
+    assert apply(store, waiting, next_action(waiting, seen, now)).reason == "it has become champion while it waited"
 
 
 # Start ----------------------------------------------------------------------------------------------------------

@@ -6,18 +6,22 @@ import shutil
 import pytest
 
 from flows import steps
+from flows.aliases import mirror_aliases
 from flows.ingestion import IngestRequest, ingest_recordings
 from flows.night import NightRequest, NightResult
 from flows.nightly import go_through
 from flows.opening import open_night
+from flows.registry import Registry
+from recognizer.action import Finish, Promote
 from recognizer.blessing import verify_blessing
 from recognizer.errors import LineageChanged, NotFound, StorageError, TrainingError
 from recognizer.keys import Keyring
 from recognizer.night import Outcome, Step
 from recognizer.package import PackageStore
+from recognizer.rollout import Phase
 from recognizer.sequences import write_npz
 from recognizer.settings import Settings
-from recognizer.store import nights, served
+from recognizer.store import nights, rollouts, served
 from recognizer.synthetic import generate
 
 
@@ -45,6 +49,15 @@ def ingest(place, **request):
         return ingest_recordings(place.settings, store, IngestRequest("action", **request))
 
 
+def complete_rollout(place):
+    """What the service's controller does in the end to a challenger that proves good."""
+    with place.store() as store:
+        rollout = rollouts.current(store, "action")
+        for action in (Promote("good in service"), Finish("baked")):
+            rollout = rollouts.apply(store, rollout, action, lease=None, home=place.home)
+        assert rollout.phase is Phase.HEALTHY
+
+
 def test_a_week_of_nights(place, tmp_path):
     first = run(place, night="2026-11-16")
     assert (first.outcome, first.version) == (Outcome.PROMOTED, 1)
@@ -57,12 +70,25 @@ def test_a_week_of_nights(place, tmp_path):
 
     # another seed is another training: it starts from the champion and is compared with it
     third = run(place, night="2026-11-18", seed=1)
-    assert (third.outcome, third.version) == (Outcome.PROMOTED, 2)
+    assert (third.outcome, third.version) == (Outcome.RELEASED, 2)
+    assert "rollout 1 compares it with version 1" in third.reason
+    assert serves(place).champions["action"].version == 1
+    assert (serves(place).splits["action"].version, serves(place).splits["action"].share) == (2, 0.0)
+    with place.store() as store:
+        limits = rollouts.current(store, "action").plan.judge
+    assert 0.02 <= limits["disagreement"] <= 1
+    assert Registry(place.settings).alias("action", "challenger") == 2
+    assert run(place, night="2026-11-18", seed=1) == third  # the night is over; its rollout is not begun again
+    complete_rollout(place)
     (relative,) = [check for check in third.checks if check.gate == "relative"]
     assert relative.baseline == first.metrics["accuracy"]
     card = PackageStore(place.home.packages).card(third.digest)
     assert card.parent == PackageStore(place.home.packages).card(first.digest).weights
-    assert serves(place).generation == 2
+    assert serves(place).champions["action"].version == 2
+    with place.store() as store:
+        mirror_aliases(place.settings, store)
+    assert Registry(place.settings).alias("action", "champion") == 2
+    assert Registry(place.settings).alias("action", "challenger") is None
 
     # a model that a gate refuses is registered, not blessed, and does not serve
     place.change_params(evaluate__action__gates__absolute={"accuracy": {"min": 1.0}})
@@ -133,11 +159,12 @@ def test_a_night_that_goes_on_is_judged_against_the_champion_of_then(place):
     other = run(place, night="2026-11-16", seed=1)
     assert (other.outcome, other.version) == (Outcome.PROMOTED, 2)
     result = run(place, night="2026-11-16")
-    assert (result.outcome, result.version) == (Outcome.PROMOTED, 1)
+    assert (result.outcome, result.version) == (Outcome.RELEASED, 1)
     (relative,) = [check for check in result.checks if check.gate == "relative"]
     assert relative.baseline == other.metrics["accuracy"]
     assert place.trainings() == 2
-    assert serves(place).champions["action"].version == 1
+    assert serves(place).champions["action"].version == 2
+    assert serves(place).splits["action"].version == 1
 
 
 def test_killed_right_after_its_promotion_it_has_promoted(place):

@@ -56,6 +56,18 @@ def test_the_same_window_by_every_way(body, media_type):
     np.testing.assert_array_equal(window.visibility, np.ones((2, 3, 17)))
 
 
+@pytest.mark.parametrize(("field", "canary"), [({}, False), ({"canary": False}, False), ({"canary": True}, True)])
+def test_the_wish_for_the_challenger(field, canary):
+    body = json.dumps({"keypoints": people().tolist(), **field}).encode()
+    assert read_window(body, JSON)[1] is canary
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_a_wish_that_is_neither_true_nor_false(value):
+    with pytest.raises(FormatError, match="neither true nor false"):
+        read_window(json.dumps({"keypoints": people().tolist(), "canary": value}).encode(), JSON)
+
+
 @pytest.mark.parametrize("channels", [2, 3])
 def test_one_person_needs_no_axis_for_people(channels):
     window = make_window(people(1, 5, channels)[0])

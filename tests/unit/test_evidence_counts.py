@@ -33,8 +33,23 @@ def test_pairs_count_what_only_one_of_them_did(new, old, challenger_only, champi
     evidence.pair(new, old, agree=None)
     batch = evidence.flush()
     assert batch.paired["error"] == PairCounts(1, challenger_only, champion_only)
-    assert set(batch.paired) == {"error", "invalid", "slow"}
+    assert set(batch.paired) == {"error", "invalid", "slow", "late"}
     assert (batch.compared, batch.champion, batch.challenger) == (0, ArmCounts(), ArmCounts())
+
+
+def test_another_share_begins_another_batch():
+    evidence = Evidence("w")
+    for share, new in [(0.05, True), (0.05, False), (0.0, False), (0.05, False)]:
+        evidence.count(ERROR, new=new, share=share)
+    evidence.pair(NONE, NONE, agree=True)
+    assert not evidence.empty
+    batches = [evidence.flush() for _ in range(3)]
+    assert [batch.sequence for batch in batches] == [1, 2, 3]
+    assert [batch.share for batch in batches] == [0.05, 0.0, 0.05]
+    assert [(batch.champion.answers, batch.challenger.answers) for batch in batches] == [(1, 1), (1, 0), (1, 0)]
+    assert [batch.compared for batch in batches] == [0, 0, 1]
+    assert evidence.flush() is None
+    assert evidence.empty
 
 
 def test_comparisons():

@@ -195,8 +195,10 @@ def test_who_is_late_with_loading_is_named_to_a_person(live, seconds, kind):
         assert action.verdict is Ruling.INCONCLUSIVE
 
 
-def test_immediate_waits_for_nobody():
-    assert isinstance(act(rollout(strategy="immediate"), observed(live=2, lagging=("w1", "w2"))), Promote)
+@pytest.mark.parametrize("asked", [False, True])
+def test_immediate_waits_for_nobody(asked):
+    standing = rollout(strategy="immediate", promote_asked=asked)
+    assert isinstance(act(standing, observed(live=2, lagging=("w1", "w2"))), Promote)
 
 
 # Every step and every ruling ------------------------------------------------------------------------------------
@@ -324,7 +326,8 @@ def test_a_refused_package_is_taken_out_before_its_promotion():
 @pytest.mark.parametrize("position", [LOADING, *STEPS])
 @pytest.mark.parametrize("verdict", Ruling)
 def test_nothing_changes_for_a_frozen_task(phase, position, verdict):
-    seen = observed(verdict, frozen="ann (a demo)", losses=5, quarantined="bad", answers=70)
+    champion = NEW if phase is Phase.HEALTHY else OLD
+    seen = observed(verdict, champion=champion, frozen="ann (a demo)", losses=5, quarantined="bad", answers=70)
     action = act(rollout(position, phase), seen, LATE)
     assert isinstance(action, Wait)
     assert phase is Phase.ABORTED or "frozen by ann (a demo)" in action.reason
@@ -332,7 +335,13 @@ def test_nothing_changes_for_a_frozen_task(phase, position, verdict):
 
 @pytest.mark.parametrize(
     ("more", "kind"),
-    [({}, Begin), ({"quarantined": "bad"}, Abort), ({"champion": None}, Wait), ({"champion": OTHER}, Begin)],
+    [
+        ({}, Begin),
+        ({"quarantined": "bad"}, Abort),
+        ({"champion": None}, Wait),
+        ({"champion": OTHER}, Begin),
+        ({"champion": NEW}, Abort),
+    ],
 )
 def test_a_queued_one_begins_when_the_way_is_free(more, kind):
     assert type(act(rollout(phase=Phase.QUEUED), observed(Ruling.WORSE, **more))) is kind
@@ -433,6 +442,7 @@ def test_an_accepted_disagreement_pauses_no_more():
     late = act(resumed, observed(Ruling.DISAGREES), LATE + 5)  # nobody said that it is good
     assert late.verdict is Ruling.INCONCLUSIVE
     assert not change(change(rollout(FIVE), Pause("x"), MOMENT), Resume("y"), MOMENT).accepts_disagreement
+    assert change(change(resumed, Pause("x"), MOMENT), Resume("y"), MOMENT).accepts_disagreement
 
 
 @pytest.mark.parametrize(
@@ -548,7 +558,7 @@ def test_what_was_never_promoted_cannot_be_rolled_back():
 @pytest.mark.parametrize("verdict", Ruling)
 @pytest.mark.parametrize("seconds", [1.0, LATE])
 @pytest.mark.parametrize("champion", [OLD, NEW, OTHER, None])
-@pytest.mark.parametrize("lagging", [(), ("w1",)])
-def test_whatever_is_decided_can_be_done(before, verdict, seconds, champion, lagging):
-    action = act(before, observed(verdict, lagging, champion=champion, answers=1), seconds)
+@pytest.mark.parametrize("more", [{}, {"lagging": ("w1",)}, {"losses": 1}, {"quarantined": "bad"}])
+def test_whatever_is_decided_can_be_done(before, verdict, seconds, champion, more):
+    action = act(before, observed(verdict, champion=champion, answers=1, **more), seconds)
     change(before, action, MOMENT)

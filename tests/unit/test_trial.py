@@ -208,7 +208,7 @@ def test_the_end_of_a_rollout_gives_up_what_is_in_flight(trials):
     assert attempts == [Attempt()]
     assert trial.ended
     assert trial.breaker.state is State.CLOSED
-    assert ask(trial, model, "fine", 5.0).skipped is Skipped.BUSY
+    assert ask(trial, model, "fine", 5.0).skipped is Skipped.ENDED
     until(lambda: model.in_flight == 0)
 
 

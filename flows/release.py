@@ -1,0 +1,27 @@
+"""What a blessed version meets on its way into service: the plan of its rollout, from the settings."""
+
+from __future__ import annotations
+
+from recognizer.plan import Plan, make_plan
+from recognizer.settings import Settings
+
+DISAGREEMENT_MARGIN = 0.02
+"""In service the two models may differ on so many more of the answers than they did on the test set."""
+MOST_DISAGREEMENT = 0.99
+
+
+def plan_of(settings: Settings, disagreement: float | None) -> Plan:
+    """The plan of a rollout.
+
+    Args:
+        disagreement: share of the test cases that candidate and champion answer differently; None when nobody knows:
+            then how often they differ in service is counted and not judged.
+    """
+    ceiling = None if disagreement is None else min(disagreement + DISAGREEMENT_MARGIN, MOST_DISAGREEMENT)
+    return make_plan(
+        settings.strategy,
+        shares=settings.canary_shares,
+        holdback=settings.holdback,
+        seconds=settings.step_hours * 3600,
+        judge={} if ceiling is None else {"disagreement": ceiling},
+    )
