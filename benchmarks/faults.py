@@ -175,10 +175,9 @@ def _kill(service: Service, shelf: Shelf, store: Store, windows: Sequence[Window
     made, reach = POINTS[point]
     rollout = reach(store, start(shelf, store, version, made()))
     victims = service.workers()[:workers]
-    killed = time.monotonic()
     for victim in victims:
         victim.kill()
-    back = _back(service, {victim.pid for victim in victims}) - killed
+    back = back_after(service, {victim.pid for victim in victims})
     time.sleep(0.5)
     now = rollouts.get(store, rollout.id)
     if now.ended_at is None and point == "SHADOW":
@@ -193,17 +192,16 @@ def _kill(service: Service, shelf: Shelf, store: Store, windows: Sequence[Window
     return Row(f"kill -9 of {who} in {point}", figure, f"≤ {most} failed (in flight), back ≤ 15 s, goes on", passed)
 
 
-def _back(service: Service, killed: set[int]) -> float:
-    """When as many workers as before answer again."""
-    deadline = time.monotonic() + 60
-    seen: set[int] = set()
-    while time.monotonic() < deadline:
+def back_after(service: Service, killed: set[int]) -> float:
+    """Seconds until as many workers as before answer again, without those that were just killed."""
+    began, seen = time.monotonic(), set[int]()
+    while time.monotonic() < began + 60:
         with contextlib.suppress(OSError):
             status, health = service.get("/ready")
             if status == 200 and health["worker"] not in killed:
                 seen.add(health["worker"])
         if len(seen) == service.count:
-            return time.monotonic()
+            return time.monotonic() - began
         time.sleep(0.02)
     return float("inf")
 
@@ -219,7 +217,7 @@ def _fault(service: Service, shelf: Shelf, store: Store, windows: Sequence[Windo
     os.kill(victim.pid, signal.SIGSEGV)
     ended = until_ended(store, rollout)
     out = time.monotonic() - killed
-    _back(service, {victim.pid})
+    back_after(service, {victim.pid})
     report = sending.end()
     quarantined = quarantine.find(store, ended.digest) is not None
     figure = f"{report.failed} failed, {ended.phase} after {out:.1f} s: {ended.reason}"

@@ -1,0 +1,142 @@
+"""What a rollout survives: killed workers, a killed leader, a challenger that kills workers, a store that is gone.
+
+Every point of a rollout at which a worker may be killed: `make bench-swap`.
+"""
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+
+from benchmarks.faults import BACK_SECONDS, back_after
+from benchmarks.home import Shelf, unsure_window
+from benchmarks.rollout import allowed, canary_first, promote_first, slow_shadow, start, until_ended, until_step
+from benchmarks.service import plan, running, wait_for
+from recognizer.plan import Step
+from recognizer.rollout import Phase
+from recognizer.store import audit, leases, open_store, quarantine, rollouts, workers
+from recognizer.store.served import read_served
+
+RATE = 60.0
+MOST_IN_FLIGHT = 8
+"""Requests that one worker may have in flight at this rate, on a busy machine."""
+
+
+class Stand:
+    """A home, its store and a service on it."""
+
+    def __init__(self, shelf, store, service):
+        self.shelf = shelf
+        self.store = store
+        self.service = service
+
+    @contextlib.contextmanager
+    def traffic(self, most_failed):
+        """Inside, the service is asked; at most so many requests may fail, and those by a broken connection."""
+        asked = plan(self.service, [unsure_window()], rate=RATE, seconds=120.0, timeout=30.0)
+        sending = self.service.send(asked)
+        try:
+            time.sleep(0.5)
+            yield
+            time.sleep(0.5)
+        finally:
+            report = sending.end()
+        assert report.failed <= most_failed, dict(report.examples)
+        assert set(report.failures) <= {"connection"}
+        fits = allowed(self.store)
+        seen = {(one.generation, one.arm, one.version) for one in report.answers if one.failure is None}
+        assert [one for one in seen if not fits(*one)] == []
+        assert audit.verify_audit(self.store, self.shelf.home) == []
+
+    def start(self, steps, kind=None):
+        version = self.shelf.add(store=self.store) if kind is None else self.shelf.bad(kind, self.store)
+        return start(self.shelf, self.store, version, steps)
+
+    def kill(self, victims, way=signal.SIGKILL):
+        """Kill them; seconds until as many workers as before are ready again."""
+        for pid in victims:
+            os.kill(pid, way)
+        return back_after(self.service, set(victims))
+
+    def leader(self):
+        held = leases.held(self.store, rollouts.LEASE)
+        return int(held.holder.split(":")[1]) if held is not None and held.holder else None
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory):
+    shelf = Shelf(tmp_path_factory.mktemp("faults") / "home")
+    with open_store(shelf.url) as store:
+        shelf.promote(shelf.add(store=store), store)
+        with running(shelf.home.root, 2) as service:
+            yield Stand(shelf, store, service)
+
+
+def test_the_leader_is_killed_in_a_canary(stand):
+    wait_for(stand.leader, "leader")
+    with stand.traffic(MOST_IN_FLIGHT):
+        rollout = until_step(stand.store, stand.start(canary_first()), Step.CANARY)
+        epoch = leases.held(stand.store, rollouts.LEASE).epoch
+        assert stand.kill([stand.leader()]) <= BACK_SECONDS
+        ended = until_ended(stand.store, rollout)
+    assert ended.phase is Phase.HEALTHY
+    assert leases.held(stand.store, rollouts.LEASE).epoch > epoch
+    events = [entry.event for entry in audit.of(stand.store, rollout.id) if entry.event != "champion"]
+    assert events == ["start", "advance", "promote", "finish"]  # none lost, none twice
+    assert len(workers.live(stand.store)) == 2
+
+
+def test_all_workers_are_killed_in_a_bake(stand):
+    with stand.traffic(2 * MOST_IN_FLIGHT):
+        rollout = until_step(stand.store, stand.start(promote_first()), Step.BAKE)
+        assert stand.kill([worker.pid for worker in stand.service.workers()]) <= BACK_SECONDS
+        ended = until_ended(stand.store, rollout)
+    assert ended.phase is Phase.HEALTHY  # whoever kills in silence says nothing about the model
+
+
+def test_a_fault_while_the_challenger_runs_takes_it_out(stand):
+    before = read_served(stand.store).champion("action").version
+    with stand.traffic(MOST_IN_FLIGHT):
+        rollout = until_step(stand.store, stand.start(slow_shadow(), "hangs"), Step.SHADOW)
+        victim = _busy_with(stand, rollout.digest)
+        back = stand.kill([victim], signal.SIGSEGV)
+        ended = until_ended(stand.store, rollout, 5)
+    assert back <= BACK_SECONDS
+    assert ended.phase is Phase.ABORTED
+    assert "1 worker process(es) died of it in SHADOW" in ended.reason
+    assert quarantine.find(stand.store, rollout.digest) is not None
+    assert read_served(stand.store).champion("action").version == before
+
+
+def _busy_with(stand, digest):
+    """Process id of a worker that has a run of the model in flight."""
+    from serving.breadcrumb import read_breadcrumb
+
+    def busy():
+        for path in stand.shelf.home.workers.iterdir():
+            left = read_breadcrumb(path)
+            pid = int(path.name.split(":")[1])
+            if left and digest in left.in_flight and pid in {worker.pid for worker in stand.service.workers()}:
+                return pid
+        return None
+
+    return wait_for(busy, "run of the challenger", pause=0.005)
+
+
+def test_the_store_is_away_for_some_seconds(stand):
+    with stand.traffic(0):
+        rollout = until_step(stand.store, stand.start(canary_first()), Step.CANARY)
+        hidden = sorted(stand.shelf.home.root.glob("recognizer.db*"))
+        for path in hidden:
+            path.rename(path.with_name(f"away-{path.name}"))
+        gone = time.monotonic()
+        wait_for(lambda: all(health["held"] for health in stand.service.healths().values()), "shares that are held")
+        held_after = time.monotonic() - gone
+        for path in hidden:
+            path.with_name(f"away-{path.name}").rename(path)
+        wait_for(lambda: not any(h["held"] for h in stand.service.healths().values()), "shares given again", 5)
+        ended = until_ended(stand.store, rollout)
+    assert 8 < held_after < 13
+    assert ended.phase is Phase.HEALTHY
