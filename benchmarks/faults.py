@@ -28,6 +28,7 @@ from recognizer.plan import Plan, Step, make_plan
 from recognizer.rollout import Phase, Rollout
 from recognizer.store import Store, freezes, open_store, quarantine, rollouts
 from recognizer.traffic import TrafficReport, Window
+from serving.breadcrumb import read_breadcrumb
 
 KINDS = {
     "raises": "always raises",
@@ -164,7 +165,7 @@ def kill_rows(root: Path, windows: Sequence[Window], points: Sequence[str]) -> l
             for point in points:
                 rows.append(_kill(service, shelf, store, windows, point, workers=1))
             rows.append(_kill(service, shelf, store, windows, points[-1], workers=2))
-            rows.append(_fault(service, shelf, store, windows))
+            rows.append(_fault(service, shelf, store))
     return rows
 
 
@@ -206,23 +207,37 @@ def back_after(service: Service, killed: set[int]) -> float:
     return float("inf")
 
 
-def _fault(service: Service, shelf: Shelf, store: Store, windows: Sequence[Window]) -> Row:
+def _fault(service: Service, shelf: Shelf, store: Store) -> Row:
     """A worker gets a segmentation fault while the challenger runs: the digest is out at once."""
     version = shelf.bad("hangs", store)
-    sending = service.send(plan(service, windows, rate=RATE, seconds=120, timeout=20.0))
+    sending = service.send(plan(service, [sure_window()], rate=RATE, seconds=120, timeout=20.0))
     time.sleep(1)
     rollout = until_step(store, start(shelf, store, version, slow_shadow()), Step.SHADOW)
-    time.sleep(0.3)
-    victim, killed = service.workers()[0], time.monotonic()
-    os.kill(victim.pid, signal.SIGSEGV)
+    victim = busy_with(service, shelf, rollout.digest)
+    killed = time.monotonic()
+    os.kill(victim, signal.SIGSEGV)
     ended = until_ended(store, rollout)
     out = time.monotonic() - killed
-    back_after(service, {victim.pid})
+    back_after(service, {victim})
     report = sending.end()
     quarantined = quarantine.find(store, ended.digest) is not None
     figure = f"{report.failed} failed, {ended.phase} after {out:.1f} s: {ended.reason}"
     passed = ended.phase is Phase.ABORTED and quarantined and "died of it" in ended.reason and report.failed <= 16
     return Row("segmentation fault while the challenger runs", figure, "≤ 16 failed (in flight), quarantined", passed)
+
+
+def busy_with(service: Service, shelf: Shelf, digest: str) -> int:
+    """Process id of a worker that has a run of the model in flight."""
+
+    def busy() -> int:
+        running = {worker.pid for worker in service.workers()}
+        for path in shelf.home.workers.iterdir():
+            left, pid = read_breadcrumb(path), int(path.name.split(":")[1])
+            if left is not None and digest in left.in_flight and pid in running:
+                return pid
+        return 0
+
+    return wait_for(busy, "run of the challenger", pause=0.005)
 
 
 def store_row(root: Path, windows: Sequence[Window], seconds: float) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.home import Shelf
 from benchmarks.service import wait_for
@@ -11,19 +12,28 @@ from recognizer.plan import Plan, PlannedStep, Step, make_plan
 from recognizer.rollout import Rollout
 from recognizer.store import Store, audit, rollouts
 
-JUDGE = {"min_answers": 30, "min_compared": 50}
+JUDGE: Mapping[str, Any] = {"min_answers": 30, "min_compared": 50}
+LOOSE: Mapping[str, Any] = {
+    "min_answers": 20,
+    "min_compared": 30,
+    "signals": {
+        name: {"alpha": 0.002, "tolerance": 0.05, "margin": 0.2, "proof": name != "misread"}
+        for name in ("error", "invalid", "slow", "misread")
+    },
+}
+"""Limits under which a few answers are enough: where the way is looked at, and not the judge."""
 LONG = 3600.0
 
 
-def canary_first(share: float = 0.09, seconds: float = LONG) -> Plan:
+def canary_first(judge: Mapping[str, Any] = JUDGE, share: float = 0.09) -> Plan:
     """A plan in which the first thing a challenger does is to answer requests."""
-    steps = (PlannedStep(Step.CANARY, share, seconds), PlannedStep(Step.PROMOTE), PlannedStep(Step.BAKE, 0.05))
-    return Plan(steps, judge=JUDGE)
+    steps = (PlannedStep(Step.CANARY, share, LONG), PlannedStep(Step.PROMOTE), PlannedStep(Step.BAKE, 0.05))
+    return Plan(steps, judge=judge)
 
 
-def promote_first(holdback: float = 0.05, seconds: float = LONG) -> Plan:
+def promote_first(holdback: float = 0.05, seconds: float = LONG, judge: Mapping[str, Any] = JUDGE) -> Plan:
     """A plan in which the challenger is promoted as soon as it is loaded."""
-    return Plan((PlannedStep(Step.PROMOTE), PlannedStep(Step.BAKE, holdback, seconds)), judge=JUDGE)
+    return Plan((PlannedStep(Step.PROMOTE), PlannedStep(Step.BAKE, holdback, seconds)), judge=judge)
 
 
 def slow_shadow() -> Plan:

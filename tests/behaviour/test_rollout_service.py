@@ -6,7 +6,17 @@ import time
 import pytest
 
 from benchmarks.home import Shelf, sure_window, unsure_window
-from benchmarks.rollout import allowed, canary_first, event_at, promote_first, start, until, until_ended, until_step
+from benchmarks.rollout import (
+    LOOSE,
+    allowed,
+    canary_first,
+    event_at,
+    promote_first,
+    start,
+    until,
+    until_ended,
+    until_step,
+)
 from benchmarks.service import monotonic, plan, running
 from recognizer.errors import Conflict
 from recognizer.ledger import Ledger
@@ -17,15 +27,6 @@ from recognizer.store import audit, evidence, open_store, quarantine, rollouts
 from recognizer.store.served import read_served
 
 RATE = 150.0
-LOOSE = {
-    "min_answers": 20,
-    "min_compared": 30,
-    "signals": {
-        name: {"alpha": 0.002, "tolerance": 0.05, "margin": 0.2, "proof": name != "misread"}
-        for name in ("error", "invalid", "slow", "misread")
-    },
-}
-"""Limits under which a few answers are enough: what is tested is the way, not the judge."""
 
 
 class Stand:
