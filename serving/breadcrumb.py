@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
+from recognizer.errors import StorageError
 from recognizer.home import writing
 
 PAGE = 4096
@@ -68,9 +71,20 @@ class Breadcrumb:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb+") as file:
-                file.truncate(PAGE)
+                # written, not only made longer: a page that finds no room on the disk later would kill the process
+                file.write(bytes(PAGE))
+                file.flush()
                 self._map = mmap.mmap(file.fileno(), PAGE)
         self.beat(-1)
+
+    @classmethod
+    def at(cls, path: Path) -> Breadcrumb:
+        """One in this file, or in memory where the file cannot be made: serving goes on, only a death stays unclear."""
+        try:
+            return cls(path)
+        except StorageError as error:
+            structlog.get_logger("recognizer.serving").warning("no breadcrumb is kept", **error.as_json())
+            return cls()
 
     def beat(self, kills: int) -> None:
         """Note that the process lives; see `Left`."""

@@ -57,7 +57,7 @@ class Worker:
     def __init__(self, settings: Settings, desired: Wants | None = None) -> None:
         """`desired` says what should be served; by default the store does, and is told what this process does."""
         self.name = this_process()
-        self.crumb = Breadcrumb(settings.home.workers / self.name if desired is None else None)
+        self.crumb = Breadcrumb.at(settings.home.workers / self.name) if desired is None else Breadcrumb()
         memory = Memory(settings.challenger_memory_mb * 2**20)
         self.releases = Releases(quiesce_seconds=settings.quiesce_seconds)
         self.body_limit = settings.body_limit_mb * 1024 * 1024

@@ -86,6 +86,17 @@ def test_what_is_no_breadcrumb_says_nothing(tmp_path):
     assert Graveyard(tmp_path / "nowhere").losses(A, 0.0) == 0
 
 
+def test_without_a_place_for_it_a_process_serves_all_the_same(tmp_path):
+    (tmp_path / "logs").write_text("a file where a folder should be")
+    crumb = Breadcrumb.at(tmp_path / "logs" / "w")
+    crumb.report_faults()
+    with crumb.during(A):
+        crumb.beat(1)
+    crumb.remove()
+    Breadcrumb.at(tmp_path / "w")
+    assert read_breadcrumb(tmp_path / "w").kills == -1
+
+
 DIES = """
 import os, sys, time
 from pathlib import Path
