@@ -23,7 +23,7 @@ from benchmarks.rollout import (
     until_step,
 )
 from benchmarks.service import Service, monotonic, plan, running, wait_for
-from benchmarks.table import Row
+from benchmarks.table import Row, told
 from recognizer.plan import Plan, Step, make_plan
 from recognizer.rollout import Phase, Rollout
 from recognizer.store import Store, freezes, open_store, quarantine, rollouts
@@ -67,7 +67,8 @@ def bad_rows(root: Path, kinds: Sequence[str]) -> list[Row]:
 
 def _bad(name: str, store: Store, rollout: Rollout, report: TrafficReport, took: float, stuck: int) -> Row:
     out = rollout.phase is Phase.ABORTED and quarantine.find(store, rollout.digest) is not None
-    figure = f"{report.failed} failed, {report.all.recovered} recovered, out after {took:.1f} s, {stuck} threads stuck"
+    failed = f"{report.failed} failed{told(report)}, {report.all.recovered} recovered"
+    figure = f"{failed}, out after {took:.1f} s, {stuck} threads stuck"
     return Row(name, figure, "0 failed, ABORTED and quarantined, ≤ 4 stuck", out and not report.failed and stuck <= 4)
 
 
@@ -187,7 +188,7 @@ def _kill(service: Service, shelf: Shelf, store: Store, windows: Sequence[Window
     report = sending.end()
     consistent = ended.phase is (Phase.ABORTED if point == "SHADOW" else Phase.HEALTHY)
     most = 16 * workers  # what one worker can hold at this rate is less; the count itself is shown
-    figure = f"{report.failed} failed, back after {back:.1f} s, rollout {ended.phase}"
+    figure = f"{report.failed} failed{told(report)}, back after {back:.1f} s, rollout {ended.phase}"
     who = "one worker" if workers == 1 else "all workers"
     passed = consistent and back <= BACK_SECONDS and report.failed <= most
     return Row(f"kill -9 of {who} in {point}", figure, f"≤ {most} failed (in flight), back ≤ 15 s, goes on", passed)
@@ -221,7 +222,7 @@ def _fault(service: Service, shelf: Shelf, store: Store) -> Row:
     back_after(service, {victim})
     report = sending.end()
     quarantined = quarantine.find(store, ended.digest) is not None
-    figure = f"{report.failed} failed, {ended.phase} after {out:.1f} s: {ended.reason}"
+    figure = f"{report.failed} failed{told(report)}, {ended.phase} after {out:.1f} s: {ended.reason}"
     passed = ended.phase is Phase.ABORTED and quarantined and "died of it" in ended.reason and report.failed <= 16
     return Row("segmentation fault while the challenger runs", figure, "≤ 16 failed (in flight), quarantined", passed)
 
@@ -263,6 +264,7 @@ def store_row(root: Path, windows: Sequence[Window], seconds: float) -> Row:
         back = time.monotonic() - began
         ended = until_ended(store, rollout, 60)
         report = sending.end()
-    figure = f"{report.failed} failed, shares held: {held}, given again after {back:.1f} s, rollout {ended.phase}"
+    failed = f"{report.failed} failed{told(report)}"
+    figure = f"{failed}, shares held: {held}, given again after {back:.1f} s, rollout {ended.phase}"
     passed = held and not report.failed and ended.phase is Phase.HEALTHY
     return Row(f"store gone for {seconds:.0f} s in CANARY", figure, "0 failed, held, goes on", passed)

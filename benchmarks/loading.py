@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.home import MEGABYTES, Shelf
 from benchmarks.rollout import slow_shadow, start, until_step
 from benchmarks.service import Service, capacity, monotonic, plan, running, wait_for
-from benchmarks.table import Row
+from benchmarks.table import Row, told
 from recognizer.plan import Step
 from recognizer.store import Store, open_store, rollouts
 from recognizer.store.served import read_generation
@@ -56,7 +56,7 @@ def _loading(
         began = time.monotonic()
         shelf.promote(large[turn % 2], store)
         generation = read_generation(store)
-        wait_for(lambda wanted=generation: service.everywhere(wanted), "publication", pause=0.05)
+        wait_for(lambda wanted=generation: service.everywhere(wanted), "publication", pause=0.2)
         last = max(one.at for one in service.published() if one.generation == generation)
         loads.append((began, monotonic(last) + AFTER))
         time.sleep(AFTER + REST)
@@ -99,6 +99,6 @@ def _against(report: TrafficReport, spans: Spans, name: str, end: float) -> Row:
     ratio = during.p99 / steady.p99
     figure = (
         f"{ratio:.2f} ({1000 * during.p99:.1f} ms of {during.n:,} against {1000 * steady.p99:.1f} ms of {steady.n:,}), "
-        f"{report.failed} failed"
+        f"{report.failed} failed{told(report)}"
     )
     return Row(name, figure, f"≤ {MOST}, 0 failed", ratio <= MOST and not report.failed)

@@ -106,6 +106,8 @@ class Service:
     count: int
     _pool: ProcessPoolExecutor = field(repr=False)
     _stop: Event = field(repr=False)
+    _read: int = 0
+    _published: list[Published] = field(default_factory=list, repr=False)
 
     @property
     def url(self) -> str:
@@ -144,21 +146,20 @@ class Service:
         wait_for(all_seen, "answer of every worker", pause=0.005)
         return seen
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """What the service has logged so far."""
-        for line in self.log.read_text().splitlines():
-            with contextlib.suppress(ValueError):
-                content = json.loads(line)
-                if isinstance(content, dict):
-                    yield content
-
     def published(self) -> list[Published]:
-        """Every release that any worker has told of."""
-        return [
-            Published(line["worker"], line["generation"], datetime.fromisoformat(line["at"]).timestamp())
-            for line in self.lines()
-            if line.get("event") == "published"
-        ]
+        """Every release that any worker has told of in the log."""
+        with self.log.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # it is still being written
+                self._read += len(line)
+                with contextlib.suppress(ValueError):
+                    told = json.loads(line)
+                    if told.get("event") == "published":
+                        at = datetime.fromisoformat(told["at"]).timestamp()
+                        self._published.append(Published(told["worker"], told["generation"], at))
+        return self._published
 
     def everywhere(self, generation: int, workers: int | None = None) -> bool:
         """Whether that many workers (default: all) have published the generation or a later one."""
@@ -202,6 +203,8 @@ def running(root: Path, workers: int, **settings: object) -> Iterator[Service]:
         finally:
             process.terminate()
             process.wait(PATIENCE)
+            faults = [line for line in log.read_text().splitlines() if "Traceback" in line]
+            print(*faults[:3], sep="\n", end="\n" if faults else "", file=sys.stderr)
 
 
 def plan(service: Service, windows: Sequence[Window], **more: Any) -> TrafficPlan:

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.home import Shelf
 from benchmarks.rollout import allowed, crownings, promote_first, start, until_ended
 from benchmarks.service import PATIENCE, Service, capacity, plan, running, wait_for
-from benchmarks.table import Row, at_most
+from benchmarks.table import Row, at_most, told
 from recognizer.store import Store, open_store
 from recognizer.traffic import TrafficReport, Window
 
@@ -38,7 +38,7 @@ def swap_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swa
     grown = max(late[pid] / early[pid] for pid in late)
     load = f"{swaps} swaps under load, 2 workers, {report.requests:,} requests at {rate:.0f}/s"
     return [
-        at_most(f"{load}: failed", report.failed, 0, digits=0),
+        at_most(f"{load}: failed{told(report)}", report.failed, 0, digits=0),
         at_most(f"{load}: with mixed generations", mixed, 0, digits=0),
         at_most(f"{load}: requests that are missing", max(requests - report.requests, 0), 0, digits=0),
         at_most(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recognizer.traffic import TrafficReport
+
 
 @dataclass(frozen=True)
 class Row:
@@ -24,6 +26,11 @@ class Row:
 
     def __str__(self) -> str:
         return f"| {self.name} | {self.figure} | {self.bound} | {'PASSED' if self.passed else 'FAILED'} |"
+
+
+def told(report: TrafficReport) -> str:
+    """How requests failed, where some did."""
+    return "".join(f" ({kind}: {what})" for kind, what in report.examples.items())
 
 
 HEAD = "| what | measured | bound | |\n|---|---|---|---|"
