@@ -4,6 +4,7 @@ import gc
 import io
 import json
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -225,10 +226,16 @@ def test_many_threads_read_headers_at_once():
     ]
     bodies = [body + bytes(4 * 17 * 2 * n) for n, body in enumerate(bodies, start=1)]
     before = gc.get_threshold()
+
+    def let_others_run(*_):
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_run)
     gc.set_threshold(5)
     try:
         with ThreadPoolExecutor(8) as pool:
             shapes = list(pool.map(lambda body: read_npy(body).shape, bodies * 4))
     finally:
         gc.set_threshold(*before)
+        gc.callbacks.remove(let_others_run)
     assert shapes == [(1, n, 17, 2) for n in range(1, 400)] * 4
