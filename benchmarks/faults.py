@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmarks.home import Shelf, sure_window, unsure_window
 from benchmarks.rollout import (
-    JUDGE,
+    LOOSE,
     canary_first,
     event_at,
     promote_first,
@@ -143,11 +143,14 @@ def rollback_rows(root: Path, turns: int) -> list[Row]:
 
 Reach = Callable[[Store, Rollout], Rollout]
 POINTS: dict[str, tuple[Callable[[], Plan], Reach]] = {
-    "LOADING": (lambda: make_plan(judge=JUDGE), lambda store, one: one),
+    "LOADING": (lambda: make_plan(judge=LOOSE), lambda store, one: one),
     "SHADOW": (slow_shadow, lambda store, one: until_step(store, one, Step.SHADOW)),
-    "CANARY": (canary_first, lambda store, one: until_step(store, one, Step.CANARY)),
-    "PROMOTE": (promote_first, lambda store, one: until(store, one, lambda it: it.promoted, "promotion", 30)),
-    "BAKE": (promote_first, lambda store, one: _after(until_step(store, one, Step.BAKE))),
+    "CANARY": (lambda: canary_first(LOOSE), lambda store, one: until_step(store, one, Step.CANARY)),
+    "PROMOTE": (
+        lambda: promote_first(judge=LOOSE),
+        lambda store, one: until(store, one, lambda it: it.promoted, "promotion", 30),
+    ),
+    "BAKE": (lambda: promote_first(judge=LOOSE), lambda store, one: _after(until_step(store, one, Step.BAKE))),
 }
 
 
@@ -250,7 +253,7 @@ def store_row(root: Path, windows: Sequence[Window], seconds: float) -> Row:
         service = stack.enter_context(running(root, 2))
         sending = service.send(plan(service, windows, rate=RATE, seconds=seconds + 60))
         time.sleep(1)
-        rollout = until_step(store, start(shelf, store, version, canary_first()), Step.CANARY)
+        rollout = until_step(store, start(shelf, store, version, canary_first(LOOSE)), Step.CANARY)
         hidden = sorted(shelf.home.root.glob("recognizer.db*"))
         for path in hidden:
             path.rename(path.with_name(f"away-{path.name}"))

@@ -43,7 +43,7 @@ class Sizes:
     rates: int = 2000
 
 
-QUICK = Sizes(10, 2_000, 3, ("raises", "hangs"), 3, 1, ("CANARY",), 12.0, 500)
+QUICK = Sizes(10, 2_000, 2, ("raises",), 2, 1, ("CANARY",), 12.0, 500)
 
 
 def main() -> int:
