@@ -8,7 +8,6 @@ sample of everything. Traffic is synthetic people, or the held-out windows of `-
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import subprocess
 import sys
@@ -41,9 +40,10 @@ class Sizes:
     points: Sequence[str] = tuple(faults.POINTS)
     away: float = 60.0
     rates: int = 2000
+    judged: int = 10_000
 
 
-QUICK = Sizes(10, 2_000, 2, ("raises",), 2, 1, ("CANARY",), 12.0, 500)
+QUICK = Sizes(10, 2_000, 2, ("raises",), 2, 1, ("CANARY",), 12.0, 500, 200)
 
 
 def main() -> int:
@@ -56,17 +56,19 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", help="a part: swaps, loading, bad, breaker, rollback, ...")
     given = parser.parse_args()
+    sizes = QUICK if given.quick else Sizes()
     with tempfile.TemporaryDirectory(prefix="bench-swap-") as folder:
         root = Path(folder)
         found = find_recordings(Settings(home=Home(root / "none")), "action", data=given.data, meta=given.meta)
-        parts = _parts(QUICK if given.quick else Sizes(), found.windows, given.model)
+        parts = _parts(sizes, found.windows, given.model)
         print(f"traffic: {found.source}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n\n{HEAD}", flush=True)
         rows = [row for name, part in parts.items() if _wanted(name, given.only) for row in _run(name, part, root)]
     failed = sum(not row.passed for row in rows)
     print(f"\n{len(rows) - failed} of {len(rows)} rows passed, load {os.getloadavg()[0]:.1f}")
-    if importlib.util.find_spec("benchmarks.judge") is not None and _wanted("judge", given.only):
+    if _wanted("judge", given.only):
         print("\nthe judge:", flush=True)
-        failed += subprocess.run([sys.executable, "-m", "benchmarks.judge"], check=False).returncode != 0
+        judge = [sys.executable, "-m", "benchmarks.judge", "--runs", str(sizes.judged)]
+        failed += subprocess.run(judge, check=False).returncode != 0
     return int(failed > 0)
 
 
