@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TASK := action
 
-.PHONY: help nightly test check format docs bench bench-judge serve clean
+.PHONY: help nightly test check format docs bench bench-judge bench-swap serve clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: .venv/installed ## training speed, window latency, what a night costs bey
 
 bench-judge: .venv/installed ## how often the judge of a rollout is wrong, and how soon it is right
 	@$(BIN)/python -m benchmarks.judge
+
+bench-swap: .venv/installed-dev ## swaps, rollouts and faults under traffic, as one table of bounds; ARGS=--quick for a sample
+	@$(BIN)/python -m benchmarks.swap $(ARGS)
 
 serve: .venv/installed ## answer requests with the champion
 	@$(BIN)/recognizer serve

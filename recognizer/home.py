@@ -82,6 +82,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def workers(self) -> Path:
+        """What each serving process is at, a small file each; see `serving.breadcrumb`."""
+        return self.logs / "workers"
+
+    @property
     def inputs(self) -> Path:
         """Inputs of logged predictions, by task and day."""
         return self.root / "inputs"

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     body_limit_mb: int = Field(default=16, ge=1, le=1024, description="largest request body in MB")
     deadline_ms: int = Field(default=1000, ge=10, le=600_000, description="a request is answered within this time")
     challenger_threads: int = Field(default=2, ge=1, le=64, description="threads a worker gives to one challenger")
+    challenger_memory_mb: int = Field(
+        default=1024, ge=16, description="a challenger's run is given up when its worker grows by more meanwhile"
+    )
     shadow_duty: float = Field(default=0.1, gt=0, le=1, description="share of the time in which a worker shadows")
     shadow_queue: int = Field(default=16, ge=1, le=4096, description="requests that wait for a shadow, more are lost")
     breaker_failures: int = Field(default=5, ge=1, description="failures of a challenger that open its breaker")

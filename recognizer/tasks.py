@@ -49,9 +49,14 @@ class Prediction:
 
 
 class Cancel:
-    """Gives up one run of a model from another thread. One object a run; all methods may be called from any thread."""
+    """Gives up one run of a model from another thread. One object a run; all methods may be called from any thread.
+
+    Attributes:
+        why: what the run did wrong, where that is more than taking too long.
+    """
 
     def __init__(self) -> None:
+        self.why: Exception | None = None
         self._lock = threading.Lock()
         self._given_up = False
         self._stop: Callable[[], None] | None = None
@@ -60,9 +65,10 @@ class Cancel:
     def given_up(self) -> bool:
         return self._given_up
 
-    def give_up(self) -> None:
+    def give_up(self, why: Exception | None = None) -> None:
         """Stop the run, or keep it from starting; twice is as good as once."""
         with self._lock:
+            self.why = self.why or why
             self._given_up = True
             if self._stop is not None:
                 self._stop()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
+from serving.breadcrumb import Breadcrumb
 from serving.loader import Wanted
 from serving.priority import lower_priority
 from serving.servable import Servable
@@ -38,8 +39,9 @@ class BackgroundLoader:
             answer with it for ever, so it is for sessions of one thread only.
     """
 
-    def __init__(self, loads: Loads, *, quiet: bool) -> None:
+    def __init__(self, loads: Loads, *, quiet: bool, crumb: Breadcrumb | None = None) -> None:
         self._loads = loads
+        self._crumb = crumb or Breadcrumb()
         self._quiet = quiet
         self._jobs: dict[str, _Job] = {}
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -85,7 +87,8 @@ class BackgroundLoader:
         while (job := self._queue.get()) is not None:
             if self._jobs.get(job.wanted.digest) is job:
                 try:
-                    job.servable = self._loads.load(job.wanted)
+                    with self._crumb.during(job.wanted.digest):
+                        job.servable = self._loads.load(job.wanted)
                 except Exception as error:
                     job.error = error
             job.done = True

@@ -8,7 +8,7 @@ from typing import Any
 
 from recognizer.errors import PluginError
 from serving.breaker import State as BreakerState
-from serving.outcome import Outcome, blameless, overdue
+from serving.outcome import Outcome, blameless, overdue, stopped
 from serving.servable import Servable
 from serving.trial import Trial
 
@@ -67,7 +67,8 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
     outcome = call.wait(seconds)
     if outcome is None and not call.aborted:
         trial.crew.give_up(call)
-        outcome = overdue(challenger, seconds)
+        why = call.cancel.why
+        outcome = overdue(challenger, seconds) if why is None else stopped(why, seconds)
     if outcome is None or call.aborted or not counts or blameless(outcome):
         trial.breaker.abandon(ticket)
         return Attempt(None if call.aborted else outcome, probe=probe)

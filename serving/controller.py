@@ -26,6 +26,7 @@ from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
 from serving.link import Link
+from serving.losses import Graveyard
 from serving.tidy import Tidy
 
 STEP_SECONDS = 0.1
@@ -57,6 +58,7 @@ class Controller:
         self._renewed = -RENEW_SECONDS
         self._ledger = Ledger()
         self._kept: dict[int, int] = {}  # ordinals of the newest batches in the tallies that the store keeps
+        self._graveyard = Graveyard(home.workers)
         self._tidy = Tidy(url, home, retention)
         self._away = False
         self._stopping = threading.Event()
@@ -69,6 +71,11 @@ class Controller:
         return self._lease is not None
 
     def start(self) -> None:
+        """Decide once before this process loads anything, then again and again.
+
+        A model that kills every process that loads it would else leave nobody who lives long enough to take it out.
+        """
+        self.step()
         self._thread.start()
 
     def stop(self) -> None:
@@ -121,6 +128,7 @@ class Controller:
             return False
         self._ledger = Ledger()  # nothing that was known before is believed
         workers.forget(store, FORGET_SECONDS)
+        self._graveyard.forget(time.time() - FORGET_SECONDS)
         audit.write_head(store, self._home)  # the leader before may have been killed before it could
         self._log.info("decides about rollouts", epoch=self._lease.epoch)
         return True
@@ -130,7 +138,9 @@ class Controller:
             judgement, judged, answers = self._late(store, rollout)
         else:
             judgement, judged, answers = self._judged(store, rollout)
-        observed, now = observe(store, rollout, judgement, answers=answers)
+        # the processes that it may have killed are of this host, and so is their clock
+        losses = self._graveyard.losses(rollout.digest, rollout.created_at)
+        observed, now = observe(store, rollout, judgement, answers=answers, losses=losses)
         action = next_action(rollout, observed, now)
         if isinstance(action, Wait):
             return

@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from recognizer.tasks import Cancel
+from serving.breadcrumb import Breadcrumb
+from serving.memory import Memory
 from serving.outcome import Outcome, run
 from serving.servable import Servable
 
@@ -22,11 +24,13 @@ class Call:
     Attributes:
         given_up_at: when it was given up; None when it was not.
         aborted: it was given up because its rollout ended, which says nothing about the model.
+        resident: bytes that this process held when it began.
     """
 
-    def __init__(self, servable: Servable, case: Any) -> None:
+    def __init__(self, servable: Servable, case: Any, resident: int = 0) -> None:
         self.servable = servable
         self.case = case
+        self.resident = resident
         self.cancel = Cancel()
         self.given_up_at: float | None = None
         self.aborted = False
@@ -42,12 +46,12 @@ class Call:
         self._outcome = outcome
         self._ended.set()
 
-    def give_up(self, at: float) -> None:
+    def give_up(self, at: float, why: Exception | None = None) -> None:
         """Stop the run as soon as the runtime can; who waits goes on at once."""
         if self.given_up_at is None:
             self.given_up_at = at
+        self.cancel.give_up(why)
         self._ended.set()
-        self.cancel.give_up()
 
 
 class Crew:
@@ -56,8 +60,18 @@ class Crew:
     The threads are daemons: one that hangs keeps no process from ending. They start when they are needed.
     """
 
-    def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        crumb: Breadcrumb | None = None,
+        memory: Memory | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        grace: float = GRACE,
+    ) -> None:
         self.limit = limit
+        self._crumb = crumb or Breadcrumb()
+        self._memory = memory or Memory()
         self._clock = clock
         self._grace = grace
         self._lock = threading.Lock()
@@ -71,7 +85,7 @@ class Crew:
         with self._lock:
             if self._stopped or len(self._running) >= self.limit or not servable.enter():
                 return None
-            call = Call(servable, case)
+            call = Call(servable, case, self._memory.resident)
             self._running.add(call)
             if len(self._threads) < len(self._running):
                 self._threads.append(threading.Thread(target=self._work, name="challenger", daemon=True))
@@ -81,6 +95,15 @@ class Crew:
 
     def give_up(self, call: Call) -> None:
         call.give_up(self._clock())
+
+    def watch_memory(self) -> None:
+        """Give up the calls during which this process grew too much."""
+        with self._lock:
+            running = [call for call in self._running if call.given_up_at is None]
+        for call in running:
+            why = self._memory.excess(call.resident)
+            if why is not None:
+                call.give_up(self._clock(), why)
 
     def stop(self) -> None:
         """Give up all calls in flight, whose callers go on at once, and take no more."""
@@ -116,7 +139,8 @@ class Crew:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            outcome = run(call.servable, call.case, call.cancel)
+            with self._crumb.during(call.servable.digest):
+                outcome = run(call.servable, call.case, call.cancel)
             call.servable.leave()
             with self._lock:
                 self._running.discard(call)

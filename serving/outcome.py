@@ -56,7 +56,8 @@ def run(servable: Servable, case: Any, cancel: Cancel | None = None) -> Outcome:
         predictor = servable.opened.predictor
         inputs = predictor.inputs([case])
         prediction = predictor.predict(inputs) if cancel is None else predictor.predict(inputs, cancel)
-    except BaseException as error:  # MemoryError too
+    except BaseException as raised:  # MemoryError too
+        error = cancel.why if cancel is not None and cancel.why is not None else raised
         return Outcome(None, time.perf_counter() - started, error, _signal(error))
     seconds = time.perf_counter() - started
     servable.latency.add(seconds)
@@ -76,6 +77,11 @@ def overdue(servable: Servable, seconds: float) -> Outcome:
         hint="send it again; raise RECOGNIZER_DEADLINE_MS if the model needs longer",
     )
     return Outcome(None, seconds, error, "slow")
+
+
+def stopped(why: Exception, seconds: float) -> Outcome:
+    """What is noted of a run that was given up for what it did."""
+    return Outcome(None, seconds, why, "error")
 
 
 def raised(outcome: Outcome) -> Exception:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
@@ -169,8 +170,11 @@ class Reconciler:
         )
         if release != before:
             self._releases.publish(release)
+            at = datetime.now(UTC)
             self._trials.keep({one.split.rollout for one in beside.values()})
             self._tell(before, release)
+            # with the moment itself: the line is written when there is time for it
+            self._log.info("published", generation=release.generation, at=at.isoformat())
 
     def _champion(self, champion: Champion, serving: Servable | None, resident: dict[str, Servable]) -> Servable | None:
         """What answers for the champion's task from now on: the champion, else the one before, else nothing."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from recognizer.errors import GivenUp
@@ -246,14 +247,11 @@ class Router:
         ticket = trial.breaker.allow()
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
-        stuck = f"version {champion.version} does not come back from a request"
+        stuck = partial(trial.breaker.trip, f"version {champion.version} does not come back from a request")
         with self._turns:
             # whoever waited long for its turn still leaves the model a fair time
             seconds = max(self._time_left(request), self._deadline / 2)
-            with (
-                self._watch.until(seconds, lambda: trial.breaker.trip(stuck)) as cancel,
-                trial.running(champion, cancel),
-            ):
+            with self._watch.until(seconds, stuck, suspect=True) as cancel, trial.running(champion, cancel):
                 outcome = run(champion, request.case, cancel)
         if trial.ended and isinstance(outcome.error, GivenUp):
             return Attempt()

@@ -36,6 +36,7 @@ class RecognizerService:
         settings = load_settings()
         _log_as_we_do(settings)
         self._worker = Worker(settings)
+        self._worker.crumb.report_faults()
         self._worker.start()
         RecognizerService.context.state["worker"] = self._worker
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -142,7 +143,9 @@ class Shadow:
             self._stopping.wait(LOOK_SECONDS)
 
     def _answer(self, job: Job) -> None:
-        with self._watch.until(self._seconds, self._stuck(job)) as cancel:
+        digest = job.servable.digest
+        noted = job.trial.crumb.during(digest) if job.new else contextlib.nullcontext()
+        with self._watch.until(self._seconds, self._stuck(job), suspect=job.new) as cancel, noted:
             outcome = run(job.servable, job.case, cancel)
         self.done += 1
         if job.trial.ended or blameless(outcome):

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from recognizer.evidence import Batch
 from recognizer.split import Mode, Split
 from recognizer.tasks import Cancel
+from serving.breadcrumb import Breadcrumb
 from serving.breaker import Breaker, BreakerLimits
 from serving.breaker import State as BreakerState
 from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
 from serving.latency import Latency
+from serving.memory import Memory
 from serving.outcome import Outcome
 from serving.servable import Servable, State
 
@@ -32,8 +34,11 @@ STUCK_CREWS = 4
 class Trial:
     """One rollout in this process. Made when its split is first loaded, ended when the split is gone."""
 
-    def __init__(self, rollout: int, evidence: Evidence, crew: Crew, breaker: Breaker) -> None:
+    def __init__(
+        self, rollout: int, evidence: Evidence, crew: Crew, breaker: Breaker, crumb: Breadcrumb | None = None
+    ) -> None:
         self.rollout = rollout
+        self.crumb = crumb or Breadcrumb()  # where its runs in flight are noted
         self.crew = crew
         self.breaker = breaker
         self.evidence = evidence
@@ -52,7 +57,8 @@ class Trial:
             self._runs[cancel] = servable
         self._give_up_without(servable, cancel)  # it may have waited for its turn beyond the end
         try:
-            yield
+            with self.crumb.during(servable.digest):
+                yield
         finally:
             with self._lock:
                 del self._runs[cancel]
@@ -151,8 +157,12 @@ class Trials:
         worker: str | None = None,
         limits: TrialLimits = TrialLimits(),
         *,
+        crumb: Breadcrumb | None = None,
+        memory: Memory | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._crumb = crumb or Breadcrumb()
+        self._memory = memory or Memory()
         self.worker = worker or f"worker-{os.getpid()}"
         self._limits = limits
         self._clock = clock
@@ -167,11 +177,12 @@ class Trials:
             trial = self._running.get(split.rollout)
             if trial is None:
                 left = STUCK_CREWS * self._limits.threads - sum(one.crew.stuck for one in self._ended)
-                crew = Crew(max(0, min(self._limits.threads, left)), clock=self._clock)
+                threads = max(0, min(self._limits.threads, left))
+                crew = Crew(threads, crumb=self._crumb, memory=self._memory, clock=self._clock)
                 breaker = Breaker(self._limits.breaker, clock=self._clock)
                 # a rollout that comes back goes on with its sequence numbers
                 evidence = self._evidence.setdefault(split.rollout, Evidence(self.worker))
-                trial = Trial(split.rollout, evidence, crew, breaker)
+                trial = Trial(split.rollout, evidence, crew, breaker, self._crumb)
                 self._running[split.rollout] = trial
         trial.enter_step(split, old)
         return trial
@@ -199,8 +210,9 @@ class Trials:
         return any(trial.evidence.urgent for trial in self._all())
 
     def watch(self) -> None:
-        """Look for stuck threads, and forget ended trials of which nothing is left."""
+        """Look for threads that are stuck or need too much memory; forget ended trials of which nothing is left."""
         for trial in self._all():
+            trial.crew.watch_memory()
             trial.watch_stuck()
         with self._lock:
             self._ended = [one for one in self._ended if one.crew.busy or not one.evidence.empty]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from recognizer.predictions import Prediction
 from recognizer.settings import Settings
+from recognizer.store.processes import this_process
 from serving.background import BackgroundLoader
+from serving.breadcrumb import Breadcrumb
 from serving.breaker import BreakerLimits
 from serving.controller import Controller
 from serving.desired import Desired
@@ -23,6 +23,7 @@ from serving.feedback import FeedbackDesk
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
+from serving.memory import Memory, count_kills
 from serving.reconcile import Reconciler, Wants
 from serving.record import Recorder
 from serving.release import Problem, Releases
@@ -34,6 +35,8 @@ from serving.watch import TICK_SECONDS, Watch
 
 SUPERVISOR = "RECOGNIZER_SUPERVISOR"
 """Environment variable: process id of who starts and restarts the workers; without it the parent is meant."""
+KILLS_EVERY = 20
+"""Ticks of the watch after which the system is asked anew what it has killed."""
 FIRST_LOAD_SECONDS = 0.01
 """How often a process that starts looks whether its first models are loaded."""
 
@@ -42,7 +45,9 @@ class Worker:
     """Everything a serving process holds. Made once per process; nothing runs before `start`.
 
     Attributes:
-        name: of this process in evidence and reports; another one after a restart.
+        name: of this process in evidence and reports; another one after a restart, and it tells whether the process
+            still runs (`recognizer.store.processes`).
+        crumb: what this process is at, for those who outlive it.
         releases: what is answered with.
         router: answers.
         trials: what is known of the rollouts on their way.
@@ -53,13 +58,16 @@ class Worker:
 
     def __init__(self, settings: Settings, desired: Wants | None = None) -> None:
         """`desired` says what should be served; by default the store does, and is told what this process does."""
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.name = this_process()
+        self.crumb = Breadcrumb.at(settings.home.workers / self.name) if desired is None else Breadcrumb()
+        memory = Memory(settings.challenger_memory_mb * 2**20)
         self.releases = Releases(quiesce_seconds=settings.quiesce_seconds)
         self.body_limit = settings.body_limit_mb * 1024 * 1024
         breaker = BreakerLimits(settings.breaker_failures, settings.breaker_seconds, settings.breaker_successes)
-        self.trials = Trials(self.name, TrialLimits(settings.challenger_threads, breaker))
+        limits = TrialLimits(settings.challenger_threads, breaker)
+        self.trials = Trials(self.name, limits, crumb=self.crumb, memory=memory)
         deadline = settings.deadline_ms / 1000
-        self._watch = Watch()
+        self._watch = Watch(memory)
         self._shadow = Shadow(
             settings.shadow_queue,
             deadline,
@@ -77,7 +85,7 @@ class Worker:
         self._desired = desired or Desired(settings.database_url)
         home, threads = settings.home, settings.session_threads
         loader = Loader(home.packages, home.keys, threads=threads, inputs=home.inputs)
-        self._loads = BackgroundLoader(loader, quiet=threads == 1)
+        self._loads = BackgroundLoader(loader, quiet=threads == 1, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
         self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
@@ -102,22 +110,24 @@ class Worker:
 
         The first comparison is waited for: a process that takes requests before it has loaded fails them.
         """
+        self._watching.start()
+        if self._duties is not None:
+            self._duties[1].start()
         self._reconciler.step()
         while self._reconciler.loading and self._reconciler.store_problem is None:
             time.sleep(FIRST_LOAD_SECONDS)
             self._reconciler.step()
         self._shadow.start()
         self._reconciling.start()
-        self._watching.start()
-        for duty in self._duties or ():
-            duty.start()
         if self._duties is not None:
+            self._duties[0].start()
             self._recorder.start()
             self.router.observe = self._record
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
         self._stopping.set()
+        self.crumb.remove()
         if self._duties is not None:
             self._duties[1].stop()  # another process decides from now on
         self._reconciling.join()
@@ -174,10 +184,15 @@ class Worker:
                 return
 
     def _keep_watch(self) -> None:
+        tick, kills = 0, -1
         while not self._answered_all.wait(TICK_SECONDS):
             try:
                 self._watch.tick()
                 self.trials.watch()
+                if tick % KILLS_EVERY == 0:
+                    kills = count_kills()
+                self.crumb.beat(kills)
+                tick += 1
             except Exception:  # without this thread nothing would be given up any more
                 self._log.exception("watching failed")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import threading
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from serving.action.window import ActionWindow, make_window
 
 JSON = "application/json"
 NPY = ("application/x-npy", "application/octet-stream")
+LONGEST_HEADER = 10_240
+"""Bytes of the longest header: somewhat more than numpy reads."""
+_READING = threading.Lock()
 JSON_HINT = (
     'send {"keypoints": [people][frames][17][2], "visibility": [people][frames][17]}; visibility may be left out'
 )
@@ -74,13 +79,9 @@ def read_npy(body: bytes) -> NDArray[np.generic]:
     Raises:
         FormatError: no npy, objects (a pickle) or text inside, a shape that is absurd or does not fit the length.
     """
-    file = io.BytesIO(body)
+    header = _header_of(body)
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"version {version}")
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)
+        shape, fortran, dtype = _read_header(header)
     except (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError) as error:
         raise _no_npy(f"is not .npy: {first_line(error)}") from error
     if dtype.hasobject or dtype.kind not in "fiu":
@@ -91,12 +92,35 @@ def read_npy(body: bytes) -> NDArray[np.generic]:
         raise _no_npy(f"has the negative shape {list(shape)}")
     if len(shape) not in (3, 4) or 0 in shape:
         raise _no_npy(f"has shape {list(shape)}")
-    offset, count = file.tell(), math.prod(shape)
+    offset, count = len(header), math.prod(shape)
     if count * dtype.itemsize != len(body) - offset:
         raise _no_npy(
             f"says shape {list(shape)}, which takes {count * dtype.itemsize} bytes, and holds {len(body) - offset}"
         )
     return np.frombuffer(body, dtype, count, offset).reshape(shape, order="F" if fortran else "C")
+
+
+def _header_of(body: bytes) -> bytes:
+    """Everything before the numbers, as far as the body goes and numpy reads."""
+    width = 2 if body[6:7] == b"\x01" else 4
+    return body[: min(8 + width + int.from_bytes(body[8 : 8 + width], "little"), LONGEST_HEADER)]
+
+
+@lru_cache(maxsize=64)  # clients send the same few shapes
+def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type as numpy reads them, one thread at a time.
+
+    numpy asks `ast`, and in Python 3.11 that fails now and then when two threads do (gh-106905): one request in 20,000
+    would get a "recursion depth mismatch".
+    """
+    file = io.BytesIO(header)
+    with _READING:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version}")
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        return np.lib.format.read_array_header_2_0(file)
 
 
 def _no_npy(what: str) -> FormatError:

@@ -60,7 +60,7 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
 
     Args:
         kind: raises, nan, shape, sum, hangs (a loop of nodes), kernel (one node that takes seconds, which nothing can
-            stop) or allocates (more than any machine has).
+            stop), allocates (more than any machine has) or grows (a loop that takes 4 MB more each turn).
     """
     model = tiny_model(bias)
     graph = model.graph
@@ -109,6 +109,7 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
             *_add_nothing("product"),
         ],
         "hangs": [node("Loop", ["count", "", "answer"], ["scores"], body=_endless())],
+        "grows": [node("Loop", ["count", "", "answer"], ["scores", "heap"], body=_hoarding())],
     }[kind]
     graph.node.extend(tail)
     return model
@@ -139,6 +140,15 @@ def _endless() -> onnx.GraphProto:
             helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
         ],
     )
+
+
+def _hoarding() -> onnx.GraphProto:
+    """The same, and each turn leaves 4 MB behind."""
+    body = _endless()
+    body.initializer.append(numpy_helper.from_array(np.array([2**20], np.int64), "million"))
+    body.node.append(helper.make_node("ConstantOfShape", ["million"], ["kept"]))
+    body.output.append(helper.make_tensor_value_info("kept", TensorProto.FLOAT, (2**20,)))
+    return body
 
 
 def tiny_card(**changes) -> PackageCard:

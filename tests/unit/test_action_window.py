@@ -1,8 +1,11 @@
 """What a client may send to the action door, and what it hears when it sends something else."""
 
+import gc
 import io
 import json
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -217,3 +220,25 @@ def test_every_refusal_is_a_client_error():
     for raised in (InputError, FormatError, UnsupportedMedia):
         assert issubclass(raised, RecognizerError)
         assert 400 <= raised.http_status < 500
+
+
+def test_many_threads_read_headers_at_once():
+    """Python 3.11's `ast`, which numpy asks, fails when two threads use it and the collector runs in between."""
+    bodies = [
+        npy_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (1, {n}, 17, 2), }}") for n in range(1, 400)
+    ]
+    bodies = [body + bytes(4 * 17 * 2 * n) for n, body in enumerate(bodies, start=1)]
+    before = gc.get_threshold()
+
+    def let_others_run(*_):
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_run)
+    gc.set_threshold(5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            shapes = list(pool.map(lambda body: read_npy(body).shape, bodies * 4))
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(let_others_run)
+    assert shapes == [(1, n, 17, 2) for n in range(1, 400)] * 4
