@@ -24,8 +24,8 @@ from benchmarks.rollout import (
 )
 from benchmarks.service import Service, monotonic, plan, running, wait_for
 from benchmarks.table import Row, told
-from recognizer.plan import Plan, Step, make_plan
-from recognizer.rollout import Phase, Rollout
+from recognizer.rollout.plan import Plan, Step, make_plan
+from recognizer.rollout.state import Phase, Rollout
 from recognizer.store import Store, freezes, open_store, quarantine, rollouts
 from recognizer.traffic import TrafficReport, Window
 from serving.breadcrumb import read_breadcrumb

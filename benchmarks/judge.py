@@ -29,7 +29,7 @@ from benchmarks.rollouts import (
     rolled_back,
     routed,
 )
-from recognizer.limits import JudgeLimits
+from recognizer.judge.limits import JudgeLimits
 from recognizer.report.plots import CANDIDATE, CHAMPION, MUTED, NARROW, WRONG, render
 
 LIMITS = JudgeLimits()

@@ -10,7 +10,7 @@ from benchmarks.home import MEGABYTES, Shelf
 from benchmarks.rollout import slow_shadow, start, until_step
 from benchmarks.service import Service, capacity, monotonic, plan, running, wait_for
 from benchmarks.table import Row, told
-from recognizer.plan import Step
+from recognizer.rollout.plan import Step
 from recognizer.store import Store, open_store, rollouts
 from recognizer.store.served import read_generation
 from recognizer.traffic import TrafficReport, Window

@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.home import Shelf
 from benchmarks.service import wait_for
-from recognizer.plan import Plan, PlannedStep, Step, make_plan
-from recognizer.rollout import Rollout
+from recognizer.rollout.plan import Plan, PlannedStep, Step, make_plan
+from recognizer.rollout.state import Rollout
 from recognizer.store import Store, audit, rollouts
 
 JUDGE: Mapping[str, Any] = {"min_answers": 30, "min_compared": 50}

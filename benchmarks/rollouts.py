@@ -1,7 +1,7 @@
 """Thousands of simulated rollouts side by side, watched by the judge's own tests.
 
-A twin of `recognizer.tally` over arrays: it gathers blocks and decides as the fold does, and bets with the very same
-functions. A test holds the two against each other.
+A twin of `recognizer.judge.tally` over arrays: it gathers blocks and decides as the fold does, and bets with the very
+same functions. A test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recognizer.evidence import PairCounts
-from recognizer.fold import events_of, factors_of
-from recognizer.limits import JudgeLimits
-from recognizer.sequential import FINE, WORSE, Capital, Floats, Ints, grow, stake
-from recognizer.tally import Counts
+from recognizer.judge.evidence import PairCounts
+from recognizer.judge.fold import events_of, factors_of
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.sequential import FINE, WORSE, Capital, Floats, Ints, grow, stake
+from recognizer.judge.tally import Counts
 
 EVENTS = ("error", "invalid", "slow", "misread", "late")
 USUAL = {"error": 0.002, "invalid": 0.001, "slow": 0.01, "misread": 0.05, "late": 0.02}

@@ -10,8 +10,8 @@ import structlog
 
 from flows.registry import Registry
 from recognizer.errors import RecognizerError
+from recognizer.rollout.split import Mode
 from recognizer.settings import Settings
-from recognizer.split import Mode
 from recognizer.store import Store, open_store, outbox, served
 from recognizer.store.rollout_changes import ROLLOUT_TOPIC
 

@@ -27,8 +27,8 @@ from recognizer.blessing import verify_blessing
 from recognizer.errors import RecognizerError, StoreUnavailable
 from recognizer.home import Home
 from recognizer.keys import PRIVATE_NAME, Keyring, Signer
-from recognizer.overview import Overview, read_overview
 from recognizer.package import PackageStore
+from recognizer.rollout.overview import Overview, read_overview
 from recognizer.settings import Settings
 from recognizer.store import Store, audit, open_store, outbox, rollouts, versions
 from recognizer.store.engine import parse_url, sqlite_file

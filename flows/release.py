@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recognizer.plan import Plan, make_plan
+from recognizer.rollout.plan import Plan, make_plan
 from recognizer.settings import Settings
 
 DISAGREEMENT_MARGIN = 0.02

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from flows.release import plan_of
 from flows.stages import read_measured
 from flows.standing import resolve_version
-from recognizer.action import Wait
 from recognizer.blessing import verify_blessing
 from recognizer.checks import Verdict
 from recognizer.errors import LineageChanged, NotFound, UsageError
-from recognizer.explanation import Explanation
 from recognizer.keys import Keyring
-from recognizer.ledger import Ledger, in_step
-from recognizer.next_action import next_action
 from recognizer.package import BLESSING, PackageStore
-from recognizer.replay import explain
-from recognizer.rollout import Rollout
+from recognizer.rollout.action import Wait
+from recognizer.rollout.explanation import Explanation
+from recognizer.rollout.ledger import Ledger, in_step
+from recognizer.rollout.next_action import next_action
+from recognizer.rollout.replay import explain
+from recognizer.rollout.state import Rollout
 from recognizer.settings import Settings
 from recognizer.store import Store, audit, evidence, feedback, nights, quarantine, rollouts, tallies, versions
 from recognizer.store.observation import observe

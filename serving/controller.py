@@ -12,14 +12,14 @@ from contextlib import suppress
 
 import structlog
 
-from recognizer import late
-from recognizer.action import Wait
 from recognizer.errors import Conflict, RecognizerError
 from recognizer.home import Home
-from recognizer.ledger import Ledger, in_step
-from recognizer.next_action import next_action
+from recognizer.judge import late
 from recognizer.predictions import Retention
-from recognizer.rollout import Judgement, Phase, Rollout
+from recognizer.rollout.action import Wait
+from recognizer.rollout.ledger import Ledger, in_step
+from recognizer.rollout.next_action import next_action
+from recognizer.rollout.state import Judgement, Phase, Rollout
 from recognizer.store import Store, audit, evidence, feedback, leases, rollouts, tallies, versions, workers
 from recognizer.store.leases import Lease
 from recognizer.store.observation import observe

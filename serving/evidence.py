@@ -10,8 +10,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Set
 
-from recognizer.evidence import SIGNALS, ArmCounts, Batch, PairCounts
-from recognizer.limits import LATE
+from recognizer.judge.evidence import SIGNALS, ArmCounts, Batch, PairCounts
+from recognizer.judge.limits import LATE
 
 
 class Evidence:

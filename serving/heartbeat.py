@@ -11,7 +11,7 @@ from contextlib import suppress
 import structlog
 
 from recognizer.errors import Conflict, RecognizerError
-from recognizer.evidence import Batch
+from recognizer.judge.evidence import Batch
 from recognizer.store import Store, evidence, leases, workers
 from recognizer.store.rollouts import LEASE
 from serving.link import Link

@@ -14,7 +14,7 @@ from recognizer.blessing import verify_blessing
 from recognizer.errors import InputError, PackageTampered, PluginError, RecognizerError
 from recognizer.keys import Keyring
 from recognizer.package import MODEL, PackageCard, PackageStore
-from recognizer.split import Split
+from recognizer.rollout.split import Split
 from recognizer.tasks import Predictor, load_predictor
 from serving.room import require_room
 from serving.servable import Opened, Servable

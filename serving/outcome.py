@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recognizer.errors import GivenUp, InputError, InvalidAnswer, PluginError
-from recognizer.limits import LATE
+from recognizer.judge.limits import LATE
 from recognizer.tasks import Cancel, Prediction
 from serving.servable import Servable
 
@@ -23,8 +23,8 @@ class Outcome:
         prediction: what was answered; None when the run failed.
         seconds: the model's own time, from the case to the answer, without any waiting for a thread.
         error: why there is no prediction.
-        signal: which kind of bad event that is, of `recognizer.evidence.SIGNALS`; None when nothing is wrong with the
-            model: it answered, or the request was to blame.
+        signal: which kind of bad event that is, of `recognizer.judge.evidence.SIGNALS`; None when nothing is wrong with
+            the model: it answered, or the request was to blame.
     """
 
     prediction: Prediction | None

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from recognizer.errors import PluginError, RecognizerError
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.store.served import Champion, Served
 from serving.kept import keep_champions, lost_problem
 from serving.loader import Wanted

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from recognizer.errors import NoChampion
-from recognizer.split import Split
+from recognizer.rollout.split import Split
 from serving.servable import Servable, State
 from serving.trial import Trial
 

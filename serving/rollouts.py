@@ -25,7 +25,7 @@ from recognizer.errors import (
     UnsupportedMedia,
     WrongMethod,
 )
-from recognizer.overview import read_overview
+from recognizer.rollout.overview import read_overview
 from recognizer.settings import Settings
 from recognizer.store.wishes import WORDS, fulfil
 from serving.link import Link

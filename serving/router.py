@@ -12,7 +12,7 @@ from typing import Any
 
 from recognizer.errors import GivenUp
 from recognizer.predictions import new_id
-from recognizer.split import Mode
+from recognizer.rollout.split import Mode
 from recognizer.tasks import Prediction
 from serving.breaker import State as BreakerState
 from serving.canary import Attempt, Skipped, ask, not_asked, time_left

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from urllib.parse import parse_qs
 
 from recognizer.errors import NotFound, UsageError
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 
 KEY_HEADER, ARM_HEADER, VERSION_HEADER = "X-Routing-Key", "X-Recognizer-Arm", "X-Recognizer-Version"
 LONGEST_KEY = 1024

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from recognizer.evidence import Batch
-from recognizer.split import Mode, Split
+from recognizer.judge.evidence import Batch
+from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Cancel
 from serving.breadcrumb import Breadcrumb
 from serving.breaker import Breaker, BreakerLimits

@@ -14,12 +14,12 @@ from rich.table import Table
 
 from flows.command.rollout_terminal import STYLES, lasted, stands
 from flows.command.terminal import shortest
+from recognizer.judge.tally import DISAGREEMENT
 from recognizer.store.clock import moment
-from recognizer.tally import DISAGREEMENT
 
 if TYPE_CHECKING:
-    from recognizer.explanation import Decision, Explanation, Leg
-    from recognizer.judge import Row
+    from recognizer.judge.verdict import Row
+    from recognizer.rollout.explanation import Decision, Explanation, Leg
     from recognizer.store.audit import Entry
 
 _LEGEND = (

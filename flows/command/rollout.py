@@ -29,7 +29,7 @@ def status(task: str | None, as_json: bool) -> None:
     from flows.command.rollout_terminal import show_status
     from flows.command.session import begin, writable_store
     from flows.rollouts import waits_for
-    from recognizer.overview import read_overview
+    from recognizer.rollout.overview import read_overview
 
     settings = begin()
     with writable_store(settings) as store:
@@ -113,7 +113,7 @@ def explain(task: str, number: int | None, plot: Path | None, as_json: bool) -> 
     from flows.progress import progress_bar
     from flows.rollouts import explain_rollout
     from recognizer.home import atomic_write
-    from recognizer.overview import rollout_as_dict
+    from recognizer.rollout.overview import rollout_as_dict
 
     settings = begin()
     with writable_store(settings) as store, progress_bar("folding the evidence") as progress:
@@ -160,7 +160,7 @@ def quarantine(task: str | None, lift: str | None, reason: str, as_json: bool) -
 def _show_standing(store: Store, task: str, as_json: bool) -> None:
     """The new state, after a change."""
     from flows.command.rollout_terminal import show_task
-    from recognizer.overview import read_overview
+    from recognizer.rollout.overview import read_overview
 
     overview = read_overview(store, task)
     if as_json:

@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.command.terminal import program
-from recognizer.rollout import Phase, Rollout, split_of
+from recognizer.rollout.state import Phase, Rollout, split_of
 from recognizer.store.clock import moment
 
 if TYPE_CHECKING:
-    from recognizer.overview import Overview, TaskStanding
+    from recognizer.rollout.overview import Overview, TaskStanding
     from recognizer.store.quarantine import Quarantined
 
 STYLES: Mapping[str, str] = {

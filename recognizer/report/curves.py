@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recognizer.explanation import Decision, Explanation, Leg, Point
+from recognizer.judge.tally import DISAGREEMENT
 from recognizer.report.plots import CANDIDATE, INK, LINE, WIDE, WRONG, Plot, render, shortened
+from recognizer.rollout.explanation import Decision, Explanation, Leg, Point
 from recognizer.store.clock import moment
-from recognizer.tally import DISAGREEMENT
 
 Curves = dict[str, list[float]]
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from recognizer.errors import Conflict
-from recognizer.evidence import ArmCounts, Batch, PairCounts
+from recognizer.judge.evidence import ArmCounts, Batch, PairCounts
 from recognizer.store.clock import database_now
 from recognizer.store.database import Store
 from recognizer.store.leases import Lease, fence

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, Select, func, insert, select, update
 
 from recognizer.errors import Conflict
-from recognizer.evidence import ArmCounts, Batch
+from recognizer.judge.evidence import ArmCounts, Batch
 from recognizer.predictions import Prediction
 from recognizer.store import evidence
 from recognizer.store.clock import database_now

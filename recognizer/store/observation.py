@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recognizer.next_action import Observed
-from recognizer.rollout import Judgement, Rollout
+from recognizer.rollout.next_action import Observed
+from recognizer.rollout.state import Judgement, Rollout
 from recognizer.store import quarantine, workers
 from recognizer.store.clock import read_clock
 from recognizer.store.database import Store

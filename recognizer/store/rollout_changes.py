@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from recognizer.action import Abort, Action, Begin, Moment, Promote, change
 from recognizer.errors import Conflict, NoChampion
-from recognizer.rollout import Phase, Rollout, split_of
+from recognizer.rollout.action import Abort, Action, Begin, Moment, Promote, change
+from recognizer.rollout.state import Phase, Rollout, split_of
 from recognizer.store import audit, evidence, outbox, quarantine
 from recognizer.store.clock import read_clock
 from recognizer.store.rollout_rows import OPEN_PLACE, newest, placed, values_of

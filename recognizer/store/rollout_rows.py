@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
-from recognizer.plan import Plan, Strategy
-from recognizer.rollout import OPEN, Phase, Rollout, Ruling, split_of
-from recognizer.split import Split
+from recognizer.rollout.plan import Plan, Strategy
+from recognizer.rollout.split import Split
+from recognizer.rollout.state import OPEN, Phase, Rollout, Ruling, split_of
 from recognizer.store.schema import rollouts
 
 OPEN_PLACE, QUEUED_PLACE = "open", "queued"

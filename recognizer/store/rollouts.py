@@ -13,12 +13,12 @@ from dataclasses import replace
 import structlog
 from sqlalchemy import Connection, insert, select
 
-from recognizer.action import Abort, Action, Wait
 from recognizer.errors import Conflict, NoChampion, NotFound, RecognizerError
 from recognizer.home import Home
-from recognizer.plan import Plan, Strategy, make_plan
-from recognizer.rollout import LOADING, Phase, Rollout
-from recognizer.steering import Wish, steer, superseded
+from recognizer.rollout.action import Abort, Action, Wait
+from recognizer.rollout.plan import Plan, Strategy, make_plan
+from recognizer.rollout.state import LOADING, Phase, Rollout
+from recognizer.rollout.steering import Wish, steer, superseded
 from recognizer.store import audit, quarantine
 from recognizer.store.clock import read_clock
 from recognizer.store.database import Store

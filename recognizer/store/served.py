@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from recognizer.errors import Conflict, NoChampion, NotFound
-from recognizer.split import Split
+from recognizer.rollout.split import Split
 from recognizer.store import audit, outbox
 from recognizer.store.clock import database_now
 from recognizer.store.database import Store

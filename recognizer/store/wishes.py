@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recognizer.errors import NotFound, UsageError
 from recognizer.home import Home
-from recognizer.steering import Wish
+from recognizer.rollout.steering import Wish
 from recognizer.store import audit, rollouts, versions
 from recognizer.store.database import Store
 from recognizer.store.freezes import freeze, unfreeze

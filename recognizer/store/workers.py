@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from recognizer.next_action import Barrier
+from recognizer.rollout.next_action import Barrier
 from recognizer.store.clock import database_now
 from recognizer.store.database import Store
 from recognizer.store.schema import workers

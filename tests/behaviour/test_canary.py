@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from starlette.applications import Starlette
 
+from recognizer.rollout.split import Mode, Split
 from recognizer.settings import Settings
-from recognizer.split import Mode, Split
 from recognizer.store.served import Champion, Served
 from serving.door import Door
 from serving.worker import Worker

@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import update
 
-from recognizer.evidence import ArmCounts, Batch
 from recognizer.home import Home
-from recognizer.plan import make_plan
+from recognizer.judge.evidence import ArmCounts, Batch
 from recognizer.predictions import Prediction, Retention, new_id
-from recognizer.rollout import Phase
-from recognizer.steering import Wish
+from recognizer.rollout.plan import make_plan
+from recognizer.rollout.state import Phase
+from recognizer.rollout.steering import Wish
 from recognizer.store import (
     audit,
     evidence,

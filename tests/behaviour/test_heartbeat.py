@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.store import evidence, leases, open_store, rollouts, versions, workers
 from recognizer.store.served import promote
 from serving.heartbeat import HOLD_SECONDS, Heartbeat, loaded_by

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recognizer.errors import InvalidAnswer, PluginError, StorageError
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.store.served import Champion
 from serving import room
 from serving.loader import Loader, recorded_inputs

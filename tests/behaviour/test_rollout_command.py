@@ -13,15 +13,15 @@ from sqlalchemy import update
 
 from flows.command.main import main
 from flows.rollouts import explain_rollout
-from recognizer import late
-from recognizer.action import Wait
-from recognizer.evidence import SIGNALS, ArmCounts, Batch, PairCounts
-from recognizer.judge import replay
-from recognizer.ledger import Ledger, as_numbered, in_step, limits_of
-from recognizer.next_action import next_action
-from recognizer.plan import make_plan
+from recognizer.judge import late
+from recognizer.judge.evidence import SIGNALS, ArmCounts, Batch, PairCounts
+from recognizer.judge.verdict import replay
 from recognizer.predictions import Prediction
-from recognizer.rollout import LOADING, Phase
+from recognizer.rollout.action import Wait
+from recognizer.rollout.ledger import Ledger, as_numbered, in_step, limits_of
+from recognizer.rollout.next_action import next_action
+from recognizer.rollout.plan import make_plan
+from recognizer.rollout.state import LOADING, Phase
 from recognizer.store import audit, evidence, feedback, leases, open_store, quarantine, rollouts, versions, workers
 from recognizer.store.observation import observe
 from recognizer.store.schema import evidence as evidence_table

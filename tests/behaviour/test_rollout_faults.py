@@ -14,9 +14,9 @@ from benchmarks.faults import BACK_SECONDS, back_after, busy_with
 from benchmarks.home import Shelf, sure_window, unsure_window
 from benchmarks.rollout import LOOSE, allowed, canary_first, promote_first, slow_shadow, start, until_ended, until_step
 from benchmarks.service import plan, running, wait_for
-from recognizer.plan import Step
-from recognizer.rollout import Phase
-from recognizer.steering import Wish
+from recognizer.rollout.plan import Step
+from recognizer.rollout.state import Phase
+from recognizer.rollout.steering import Wish
 from recognizer.store import audit, leases, open_store, quarantine, rollouts, workers
 from recognizer.store.served import read_served
 

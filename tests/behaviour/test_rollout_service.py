@@ -19,10 +19,10 @@ from benchmarks.rollout import (
 )
 from benchmarks.service import monotonic, plan, running
 from recognizer.errors import Conflict
-from recognizer.ledger import Ledger
-from recognizer.plan import Step, make_plan
-from recognizer.rollout import Phase, Ruling
-from recognizer.steering import Wish
+from recognizer.rollout.ledger import Ledger
+from recognizer.rollout.plan import Step, make_plan
+from recognizer.rollout.state import Phase, Ruling
+from recognizer.rollout.steering import Wish
 from recognizer.store import audit, evidence, open_store, quarantine, rollouts
 from recognizer.store.served import read_served
 

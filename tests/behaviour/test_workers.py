@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import update
 
 from recognizer.errors import Conflict
-from recognizer.evidence import ArmCounts, Batch, PairCounts
+from recognizer.judge.evidence import ArmCounts, Batch, PairCounts
 from recognizer.store import evidence, open_store, rollouts, versions, workers
 from recognizer.store.schema import workers as table
 from recognizer.store.served import promote

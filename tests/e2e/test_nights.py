@@ -15,13 +15,13 @@ from flows.nightly import go_through
 from flows.opening import open_night
 from flows.registry import Registry
 from flows.standing import Standing, read_standing
-from recognizer.action import Finish, Promote
 from recognizer.blessing import verify_blessing
 from recognizer.errors import LineageChanged, NotFound, StorageError, TrainingError
 from recognizer.keys import Keyring
 from recognizer.night import Outcome, Step
 from recognizer.package import PackageStore
-from recognizer.rollout import Phase
+from recognizer.rollout.action import Finish, Promote
+from recognizer.rollout.state import Phase
 from recognizer.sequences import write_npz
 from recognizer.settings import Settings
 from recognizer.store import checks as stored_checks

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from recognizer.evidence import ArmCounts, PairCounts
+from recognizer.judge.evidence import ArmCounts, PairCounts
 from serving.evidence import Evidence
 
 NONE, ERROR, SLOW = frozenset(), frozenset({"error"}), frozenset({"slow"})

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from benchmarks.judge import WORLDS, errors, passed, quantile, until_worse
 from benchmarks.rollouts import EVENTS, NEVER, Turn, Watch, alike, cameras, rolled_back, routed
 from recognizer.errors import FormatError, UsageError
-from recognizer.evidence import ArmCounts, Batch, PairCounts
-from recognizer.fold import begin, update
-from recognizer.judge import Ruling, judge, replay
-from recognizer.limits import Guard, JudgeLimits, SignalLimits
-from recognizer.sequential import FINE, WORSE, pairs
-from recognizer.split import Mode
-from recognizer.tally import Numbered, Tally
+from recognizer.judge.evidence import ArmCounts, Batch, PairCounts
+from recognizer.judge.fold import begin, update
+from recognizer.judge.limits import Guard, JudgeLimits, SignalLimits
+from recognizer.judge.sequential import FINE, WORSE, pairs
+from recognizer.judge.tally import Numbered, Tally
+from recognizer.judge.verdict import Ruling, judge, replay
+from recognizer.rollout.split import Mode
 
 LIMITS = JudgeLimits()
 HEALTHY = (2_000, {"error": 4}, 200, {})

@@ -2,8 +2,8 @@
 
 import pytest
 
-from recognizer.lag import Wanted, lags, wanted_of
-from recognizer.split import Mode, Split
+from recognizer.rollout.lag import Wanted, lags, wanted_of
+from recognizer.rollout.split import Mode, Split
 from recognizer.store.served import Champion, Served
 from recognizer.store.workers import Worker
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recognizer import late
-from recognizer.rollout import Ruling
+from recognizer.judge import late
+from recognizer.rollout.state import Ruling
 
 
 def fold(misread, blessed=0.05, start=1):

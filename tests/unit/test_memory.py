@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recognizer.errors import GivenUp
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Prediction
 from serving.canary import ask
 from serving.crew import Crew

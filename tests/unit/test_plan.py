@@ -5,7 +5,7 @@ import json
 import pytest
 
 from recognizer.errors import UsageError
-from recognizer.plan import DAY, LOAD_SECONDS, Plan, PlannedStep, Step, Strategy, make_plan
+from recognizer.rollout.plan import DAY, LOAD_SECONDS, Plan, PlannedStep, Step, Strategy, make_plan
 
 SHADOW, PROMOTE, BAKE = PlannedStep(Step.SHADOW), PlannedStep(Step.PROMOTE), PlannedStep(Step.BAKE, 0.05)
 

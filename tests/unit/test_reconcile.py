@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from recognizer.errors import PackageTampered, PackageUnblessed, StoreUnavailable
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.store.served import Champion, Served
 from serving.reconcile import LAST_RETRY, Reconciler
 from serving.release import Releases

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from recognizer.errors import NoChampion
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from serving.latency import Latency
 from serving.release import Beside, Problem, Release, Releases
 from serving.servable import Opened, Servable, State

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from recognizer.action import (
+from recognizer.errors import Conflict
+from recognizer.rollout.action import (
     CHANGES,
     Abort,
     Advance,
@@ -19,10 +20,10 @@ from recognizer.action import (
     Wait,
     change,
 )
-from recognizer.errors import Conflict
-from recognizer.next_action import RULES, Barrier, Observed, next_action
-from recognizer.plan import DAY, LOAD_SECONDS, Step, make_plan
-from recognizer.rollout import (
+from recognizer.rollout.next_action import RULES, Barrier, Observed, next_action
+from recognizer.rollout.plan import DAY, LOAD_SECONDS, Step, make_plan
+from recognizer.rollout.split import Mode, Split
+from recognizer.rollout.state import (
     LOADING,
     OPEN,
     TRANSITIONS,
@@ -33,8 +34,7 @@ from recognizer.rollout import (
     require_transition,
     split_of,
 )
-from recognizer.split import Mode, Split
-from recognizer.steering import ALLOWED, Wish, steer, superseded
+from recognizer.rollout.steering import ALLOWED, Wish, steer, superseded
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 SHADOW, FIVE, NINE, PROMOTE, BAKE = range(5)

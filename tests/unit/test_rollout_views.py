@@ -9,12 +9,12 @@ from rich.console import Console
 
 from flows.command.explain_terminal import short, signal_table
 from flows.command.rollout_terminal import lasted
-from recognizer.explanation import Explanation, Leg, Point
-from recognizer.judge import Row, Ruling
-from recognizer.limits import JudgeLimits
-from recognizer.plan import Strategy, make_plan
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.verdict import Row, Ruling
 from recognizer.report.curves import HIGHEST, LOWEST, MOST_POINTS, curves, evidence_curves
-from recognizer.rollout import Phase, Rollout
+from recognizer.rollout.explanation import Explanation, Leg, Point
+from recognizer.rollout.plan import Strategy, make_plan
+from recognizer.rollout.state import Phase, Rollout
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recognizer.errors import NotFound, UsageError
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from serving.routing import NO_WISH, THE_CHAMPION, Arm, Choice, Wish, choose, in_share, place, read_wish
 
 KEYS = [f"camera-{i}" for i in range(100_000)]

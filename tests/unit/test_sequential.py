@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom
 
-from recognizer.confidence import difference_bounds, e_value, rate_bounds
-from recognizer.sequential import FINE, SWITCH, WORSE, Bets, Capital, grow, one_arm, pairs, stake, two_arms
+from recognizer.judge.confidence import difference_bounds, e_value, rate_bounds
+from recognizer.judge.sequential import FINE, SWITCH, WORSE, Bets, Capital, grow, one_arm, pairs, stake, two_arms
 
 CLOSE = 1e-9
 
@@ -91,7 +91,7 @@ def test_nothing_is_paid_where_nothing_can_be_told(champion, challenger):
 
 
 def test_many_blocks_at_once_are_paid_like_each_alone(monkeypatch):
-    monkeypatch.setattr("recognizer.sequential._CHUNK", 500)  # many chunks
+    monkeypatch.setattr("recognizer.judge.sequential._CHUNK", 500)  # many chunks
     rng = np.random.default_rng(3)
     n0, n1 = rng.integers(0, 60, (2, 4, 25))
     b0, b1 = rng.binomial(n0, 0.2), rng.binomial(n1, 0.2)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Prediction
 from serving.latency import Latency
 from serving.outcome import Outcome

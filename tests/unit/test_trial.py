@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recognizer.errors import GivenUp, InputError, InvalidAnswer, PluginError
-from recognizer.split import Mode, Split
+from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Prediction
 from serving.breaker import State
 from serving.canary import Attempt, Skipped, ask, time_left

@@ -1,4 +1,4 @@
-"""Why a rollout went as it did, as a value: its steps, decisions, evidence and events; `recognizer.replay` makes it."""
+"""Why a rollout went as it did, as a value: steps, decisions, evidence and events; `recognizer.rollout.replay` makes it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from recognizer.judge import Judgement, Row
-from recognizer.limits import JudgeLimits
-from recognizer.rollout import Rollout, Ruling
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.tally import DISAGREEMENT
+from recognizer.judge.verdict import Judgement, Row
+from recognizer.rollout.state import Rollout, Ruling
 from recognizer.store.audit import Entry
-from recognizer.tally import DISAGREEMENT
 
 RULED = re.compile(rf"^({'|'.join(Ruling)}) in ")
-"""How the reason of a decision begins that a verdict led to (see `recognizer.next_action`)."""
+"""How the reason of a decision begins that a verdict led to (see `recognizer.rollout.next_action`)."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dataclasses import replace
 from math import log
 from typing import Any
 
-from recognizer.evidence import ArmCounts, Batch, PairCounts
-from recognizer.limits import JudgeLimits
-from recognizer.sequential import FINE, WORSE, Floats, one_arm, pairs, two_arms
-from recognizer.tally import Counts, Numbered, Seen, Series, Tally, Wealth
+from recognizer.judge.evidence import ArmCounts, Batch, PairCounts
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.sequential import FINE, WORSE, Floats, one_arm, pairs, two_arms
+from recognizer.judge.tally import Counts, Numbered, Seen, Series, Tally, Wealth
 
 
 def begin(limits: JudgeLimits) -> Tally:

@@ -1,4 +1,4 @@
-"""Tally of a rollout: the evidence so far, and what each test has made of it. `recognizer.fold` moves it on."""
+"""Tally of a rollout: the evidence so far, and what each test has made of it. `recognizer.judge.fold` moves it on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from recognizer.errors import FormatError
-from recognizer.evidence import Batch, PairCounts
-from recognizer.sequential import WORSE, Bets, Capital, Floats, grow
-from recognizer.split import Mode
+from recognizer.judge.evidence import Batch, PairCounts
+from recognizer.judge.sequential import WORSE, Bets, Capital, Floats, grow
+from recognizer.rollout.split import Mode
 
 DISAGREEMENT = "disagreement"
 _VERSION = 1

@@ -1,7 +1,7 @@
 """The judge of a rollout: from the evidence so far to a verdict, with the numbers that led to it.
 
 `judge` is a pure function of tally, limits and time. How the evidence is made of counts stands in
-`recognizer.sequential`; what is allowed, in `recognizer.limits`; docs/judge.md tells it to people.
+`recognizer.judge.sequential`; what is allowed, in `recognizer.judge.limits`; docs/judge.md tells it to people.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from math import log
 from typing import Any
 
 from recognizer.checks import figure
-from recognizer.confidence import difference_bounds, e_value, rate_bounds
-from recognizer.fold import begin, update
-from recognizer.limits import JudgeLimits
-from recognizer.split import Mode
-from recognizer.tally import DISAGREEMENT, Numbered, Series, Tally
+from recognizer.judge.confidence import difference_bounds, e_value, rate_bounds
+from recognizer.judge.fold import begin, update
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.tally import DISAGREEMENT, Numbered, Series, Tally
+from recognizer.rollout.split import Mode
 
 
 class Ruling(StrEnum):

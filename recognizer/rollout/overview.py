@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recognizer.lag import Wanted, lags, wanted_of
-from recognizer.rollout import Rollout, split_of
+from recognizer.rollout.lag import Wanted, lags, wanted_of
+from recognizer.rollout.state import Rollout, split_of
 from recognizer.store import Store, leases, quarantine, rollouts, workers
 from recognizer.store.clock import read_clock
 from recognizer.store.freezes import Freeze, frozen

@@ -1,7 +1,7 @@
 """A rollout: the way of one challenger, as a value; where it stands, what follows what, what it asks workers to serve.
 
-What to do next is decided in `recognizer.next_action`, what people may ask in `recognizer.steering`; both answer
-with an action, and `change` says what an action makes of a rollout. All of it is pure; the store persists it.
+What to do next is decided in `next_action`, what people may ask in `steering`; both answer with an action, and `change`
+says what an action makes of a rollout. All of it is pure; the store persists it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from recognizer.errors import Conflict
-from recognizer.plan import Plan, PlannedStep, Step, Strategy
-from recognizer.split import Mode, Split
+from recognizer.rollout.plan import Plan, PlannedStep, Step, Strategy
+from recognizer.rollout.split import Mode, Split
 
 LOADING = -1
 """Position before the first step: the workers load the challenger, and it answers nothing."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from recognizer.action import Abort, Action, Advance, Begin, Finish, Pause, Promote, Wait
-from recognizer.plan import Step
-from recognizer.rollout import LOADING, Judgement, Phase, Rollout, Ruling
+from recognizer.rollout.action import Abort, Action, Advance, Begin, Finish, Pause, Promote, Wait
+from recognizer.rollout.plan import Step
+from recognizer.rollout.state import LOADING, Judgement, Phase, Rollout, Ruling
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import log
 
 from recognizer.checks import figure
-from recognizer.confidence import e_value
-from recognizer.rollout import Judgement, Ruling
-from recognizer.sequential import WORSE, Capital, grow, one_arm, stake
+from recognizer.judge.confidence import e_value
+from recognizer.judge.sequential import WORSE, Capital, grow, one_arm, stake
+from recognizer.rollout.state import Judgement, Ruling
 
 ALPHA = 0.01
 """Share of champions as good as when they were blessed that are taken back, ever; apart from the rollout's own."""

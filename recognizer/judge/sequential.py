@@ -20,7 +20,7 @@ Sources:
     Lindon, Sanden, Shirikian, "Rapid regression detection in software deployments through sequential testing"
         (Netflix).
     Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences"
-        (see `recognizer.confidence`).
+        (see `recognizer.judge.confidence`).
     Herbster, Warmuth, "Tracking the best expert" (fixed share).
 """
 

@@ -1,7 +1,7 @@
 """Make every verdict of a rollout again from what the store keeps, and put its way together.
 
-Pure. The fold is the judge's own (`recognizer.fold.update`, `recognizer.judge.judge`), so a verdict that comes out
-otherwise than it was written down means that evidence or audit trail are not what they were.
+Pure. The fold is the judge's own (`recognizer.judge.fold.update`, `recognizer.judge.verdict.judge`), so a verdict that
+comes out otherwise than it was written down means that evidence or audit trail are not what they were.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from recognizer import late
-from recognizer.explanation import RULED, Decision, Explanation, Leg, Point
-from recognizer.fold import begin, update
-from recognizer.judge import Judgement, Row, judge
-from recognizer.ledger import as_numbered, in_step, limits_of
-from recognizer.limits import JudgeLimits
-from recognizer.rollout import LOADING, Phase, Rollout, Ruling
+from recognizer.judge import late
+from recognizer.judge.fold import begin, update
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.tally import DISAGREEMENT, Tally
+from recognizer.judge.verdict import Judgement, Row, judge
+from recognizer.rollout.explanation import RULED, Decision, Explanation, Leg, Point
+from recognizer.rollout.ledger import as_numbered, in_step, limits_of
+from recognizer.rollout.state import LOADING, Phase, Rollout, Ruling
 from recognizer.store.audit import Entry
 from recognizer.store.evidence import Numbered
-from recognizer.tally import DISAGREEMENT, Tally
 
 _COUNTED = re.compile(r"of ([0-9,]+) answers")
-"""How a verdict by late feedback says how many truths it is made from (see `recognizer.late`)."""
+"""How a verdict by late feedback says how many truths it is made from (see `recognizer.judge.late`)."""
 
 
 def explain(
@@ -103,7 +103,7 @@ def _decisions(
         elif judged is not None:
             differs = f"row {entry.number} ({entry.event}) looked at batch {judged}, which is not stored"
         yield Decision(entry.at, entry.who, entry.event, step, reason, judged, rows, verdict, differs)
-        # as `recognizer.action` does: a person who lets it go on has seen how its answers differ
+        # as `recognizer.rollout.action` does: a person who lets it go on has seen how its answers differ
         accepts |= entry.event == "hasten" or (entry.event == "resume" and paused_for == Ruling.DISAGREES)
         paused_for = reason.partition(" ")[0] if entry.event == "pause" else ""
         step, since = str(told["step"]), int(told.get("evidence_from", 0))

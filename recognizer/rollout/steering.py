@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from recognizer.action import Abort, Action, Finish, Hasten, Pause, Resume
 from recognizer.errors import Conflict
-from recognizer.rollout import Phase, Rollout
+from recognizer.rollout.action import Abort, Action, Finish, Hasten, Pause, Resume
+from recognizer.rollout.state import Phase, Rollout
 
 
 class Wish(StrEnum):

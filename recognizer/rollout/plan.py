@@ -93,7 +93,7 @@ class Plan:
         load_seconds: how long the workers may take to load the challenger.
         load_first: the challenger is promoted only when every worker has loaded it; without it at once.
         losses: as many worker processes lost to the challenger take it out.
-        judge: what differs from the judge's own limits, in the words of `recognizer.limits.JudgeLimits`.
+        judge: what differs from the judge's own limits, in the words of `recognizer.judge.limits.JudgeLimits`.
 
     Raises:
         UsageError: no order that a rollout can go.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recognizer.errors import Conflict
-from recognizer.rollout import LOADING, Phase, Rollout, Ruling, require_transition
+from recognizer.rollout.state import LOADING, Phase, Rollout, Ruling, require_transition
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recognizer.split import Mode
+from recognizer.rollout.split import Mode
 from recognizer.store.served import Served
 from recognizer.store.workers import AVAILABLE, LIVE_SECONDS, Worker
 

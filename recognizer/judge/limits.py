@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from recognizer.errors import UsageError
-from recognizer.evidence import SIGNALS
+from recognizer.judge.evidence import SIGNALS
 
 LATE = "late"
 """Kind of bad event that only a guard counts: an answer above the absolute limit (500 ms)."""

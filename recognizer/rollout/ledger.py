@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from recognizer import late
 from recognizer.errors import FormatError
-from recognizer.fold import begin, update
-from recognizer.judge import Judgement as Verdict
-from recognizer.judge import judge
-from recognizer.late import LateTally
-from recognizer.limits import JudgeLimits
-from recognizer.plan import Step
-from recognizer.rollout import LOADING, Judgement, Rollout, Ruling, mode_at
+from recognizer.judge import late
+from recognizer.judge.fold import begin, update
+from recognizer.judge.late import LateTally
+from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.tally import Numbered, Tally
+from recognizer.judge.verdict import Judgement as Verdict
+from recognizer.judge.verdict import judge
+from recognizer.rollout.plan import Step
+from recognizer.rollout.state import LOADING, Judgement, Rollout, Ruling, mode_at
 from recognizer.store.evidence import Numbered as Stored
-from recognizer.tally import Numbered, Tally
 
 
 class Ledger:
@@ -61,7 +61,7 @@ class Ledger:
         return self._late.get(rollout.id, late.begin()).number
 
     def hear(self, rollout: Rollout, truths: Iterable[tuple[int, bool]], blessed: float | None) -> LateTally:
-        """The tally after more late feedback, see `recognizer.late`."""
+        """The tally after more late feedback, see `recognizer.judge.late`."""
         tally = self._late.get(rollout.id, late.begin())
         if blessed is not None:
             tally = late.update(tally, truths, blessed)
