@@ -1,4 +1,4 @@
-"""Why a rollout went as it did, as a value: steps, decisions, evidence, events; `recognizer.rollout.replay` makes it."""
+"""Why a rollout went as it did, as a value: steps, decisions, evidence, events; `rollout.replay` makes it."""
 
 from __future__ import annotations
 
