@@ -135,7 +135,7 @@ def test_a_process_that_dies_with_a_model_in_flight(tmp_path, way, losses, said)
     assert graveyard.losses(A, began) == 0
 
 
-@pytest.mark.parametrize("name", ["elsewhere-12345678:1:1", this_process()])
+@pytest.mark.parametrize("name", ["elsewhere-12345678:1:1", this_process()], ids=["elsewhere", "lives"])
 def test_who_cannot_be_seen_or_lives_is_no_loss(tmp_path, name):
     crumb = Breadcrumb(tmp_path / name)
     with crumb.during(A):
