@@ -75,7 +75,7 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
     if request.if_empty and known is not None:
         card = SnapshotCard.model_validate(known.card)
         return Ingested(task, known.id, card, new=False, kept=True)
-    share = load_params(settings.home.params, task)["prepare"]["validation_share"]
+    share = load_params(settings.home.params, task).share("prepare", "validation_share")
     recorded = _read(request)
     split = cut(recorded, validation_share=share, seed=request.seed)
     settings.home.prepare()

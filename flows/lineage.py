@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from flows.snapshots import pin
-from recognizer.home import Home
-from recognizer.package import PackageStore
+from recognizer.digest import sha256_file
+from recognizer.home import Home, atomic_write
+from recognizer.package import PackageCard, PackageStore
 from recognizer.store import Store
 from recognizer.store.served import read_served
+
+log = structlog.get_logger("recognizer.night")
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,37 @@ class Lineage:
 
 
 def find_lineage(home: Home, store: Store, task: str, classes: tuple[str, ...]) -> Lineage:
-    """Read the champion; its weights are the parent when it knows the same classes and they are still there."""
+    """Read the champion; its weights are the parent when it knows the same classes and they can still be had."""
     champion = read_served(store).champions.get(task)
     if champion is None:
         return Lineage()
     card = PackageStore(home.packages).card(champion.digest)
-    usable = card.classes == classes and card.weights is not None and weights_file(home, card.weights).is_file()
+    usable = card.classes == classes and card.weights is not None and _have_weights(home, card)
     return Lineage(champion.digest, champion.version, card.classes, card.weights if usable else None)
+
+
+def has_weights(home: Home, digest: str) -> bool:
+    """Whether the weights of this digest lie there, and are what their name says."""
+    file = weights_file(home, digest)
+    return file.is_file() and sha256_file(file) == digest
+
+
+def _have_weights(home: Home, card: PackageCard) -> bool:
+    """Whether the package's weights are whole, if need be after they were fetched from the night that made them.
+
+    A damaged file would stop every night that starts from it; a night that starts fresh costs less.
+    """
+    assert card.weights is not None
+    if has_weights(home, card.weights):
+        return True
+    kept, made = weights_file(home, card.weights), home.run(card.task, card.identity) / "trained" / "weights.pt"
+    facts = {"task": card.task, "weights": card.weights, "file": str(kept)}
+    if made.is_file() and sha256_file(made) == card.weights:
+        atomic_write(kept, made.read_bytes())
+        log.warning("the champion's weights were missing or damaged and are put back from the night's folder", **facts)
+        return True
+    log.warning("the champion's weights are missing or damaged; the next night starts fresh", **facts)
+    return False
 
 
 def pin_inputs(home: Home, task: str, snapshot: str, lineage: Lineage) -> None:

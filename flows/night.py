@@ -18,7 +18,7 @@ import structlog
 
 from flows.stages import StageInputs, package_classes
 from recognizer.checks import Check
-from recognizer.errors import RecognizerError, UsageError
+from recognizer.errors import Conflict, RecognizerError, UsageError
 from recognizer.home import Home, atomic_write
 from recognizer.identity import TrainingIdentity
 from recognizer.night import SUCCESSES, Outcome, Step
@@ -31,6 +31,9 @@ from recognizer.store.leases import Keeper, Lease
 from recognizer.store.nights import Night
 
 log = structlog.get_logger("recognizer.night")
+
+MADE = frozenset({Step.PREPARE, Step.TRAIN, Step.EXPORT})
+"""Steps whose result follows from the training identity alone: done once, they are done for every night."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,17 @@ def evidence_key(row: Night) -> str:
     return row.digest or row.identity
 
 
+def mark_counts(step: Step, notes: Mapping[str, Any], row: Night) -> bool:
+    """Whether a mark in the run's folder speaks of this very night: the store is the truth, not the folder.
+
+    A store that was lost and made anew, or put back from before, knows nothing of what the mark tells.
+    """
+    if step in MADE:
+        return True
+    told = {Step.PACKAGE: row.digest, Step.REGISTER: row.version, Step.REPORT: row.report, Step.PROMOTE: row.outcome}
+    return notes.get("began") == row.started_at and (step not in told or told[step] is not None)
+
+
 class NightRun:
     """A night in the hands of this process: its row, its lease, its folder. Made by `opening.open_night`."""
 
@@ -164,18 +178,31 @@ class NightRun:
         self.row = nights.advance(self.store, self.row.key, step.value, lease=self.lease)
         log.info("step", task=self.row.task, night=self.row.night, step=step.value)
         began = time.monotonic()
-        notes = {**(work() or {}), "seconds": round(time.monotonic() - began, 3)}
+        notes = {**(work() or {}), "began": self.row.started_at, "seconds": round(time.monotonic() - began, 3)}
         self._keeper.check()
         atomic_write(self._mark(step), json.dumps(notes).encode())
         return notes
 
     def notes(self, step: Step) -> Mapping[str, Any] | None:
-        """What a finished step noted; None when it was not finished."""
+        """What a finished step noted; None when it was not finished, or this store knows nothing of it."""
         mark = self._mark(step)
-        return json.loads(mark.read_text()) if mark.is_file() else None
+        if not mark.is_file():
+            return None
+        notes: Mapping[str, Any] = json.loads(mark.read_text())
+        return notes if mark_counts(step, notes, self.row) else None
 
     def end(self, outcome: Outcome, reason: str, **facts: Any) -> NightResult:
-        """Write the night's last word and hand it out."""
+        """Write the night's last word and hand it out.
+
+        Raises:
+            Conflict: it would say that a version goes into service, and the store knows of none.
+        """
+        if outcome in (Outcome.PROMOTED, Outcome.RELEASED) and self.row.version is None:
+            raise Conflict(
+                f"the night would end as {outcome.value}, and no version of it is registered",
+                where=str(self.row.key),
+                hint=f"recognizer nightly {self.row.task}",
+            )
         self.row = nights.end(self.store, self.row.key, outcome.value, reason, lease=self.lease, **facts)
         log.info("night ended", task=self.row.task, night=self.row.night, outcome=outcome.value, reason=reason)
         return NightResult.stored(self.settings.home, self.store, self.row)
@@ -187,8 +214,6 @@ class NightRun:
             self._mark(step).unlink(missing_ok=True)
 
     def _mark(self, step: Step) -> Path:
-        # What is made of the training identity alone is done for good; what is judged or decided is so for this night:
-        # another night may have another champion, and its own row to fill.
-        made = step in (Step.PREPARE, Step.TRAIN, Step.EXPORT)
-        folder = self.folder / "done" if made else self.folder / "done" / self.row.night
+        # What is judged or decided is so for this night: another may have another champion, and its own row to fill.
+        folder = self.folder / "done" if step in MADE else self.folder / "done" / self.row.night
         return folder / f"{step.value}.json"

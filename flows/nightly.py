@@ -82,7 +82,7 @@ def go_through(run: NightRun, works: Any = None) -> NightResult:
 def run_nightly(settings: Settings, request: NightRequest) -> NightResult:
     """Run one night through Prefect in this process.
 
-    Uses the server that PREFECT_API_URL names, or an embedded one.
+    Uses the server that PREFECT_API_URL names, or one that Prefect starts; see `prefect_server` for a better one.
     """
     prepare_environment(settings)
     plain = nightly(

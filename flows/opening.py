@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from flows.lineage import Lineage, find_lineage, pin_inputs, weights_file
+from flows.lineage import Lineage, find_lineage, has_weights, pin_inputs, weights_file
 from flows.night import NightRequest, NightResult, NightRun, note_failure
 from flows.packaging import mend_champion
 from flows.pipeline import install_stages
 from flows.snapshots import restore_snapshot
 from flows.stages import StageInputs
-from recognizer.errors import Conflict, LineageChanged, NightRunning, NotFound
-from recognizer.home import checkout
+from recognizer.errors import Conflict, LineageChanged, NightRunning, NoStore, NotFound
+from recognizer.home import checkout, sweep_partials
 from recognizer.identity import TrainingIdentity, code_digest
 from recognizer.night import Earlier, Outcome, Start, Step, decide_start, night_of
 from recognizer.package import PackageStore
@@ -44,12 +44,16 @@ def find_tasks(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
     for task in named:
         load_trainer(task)
     settings.home.prepare()
-    with open_store(settings.database_url) as store:
+    try:
+        opened = open_store(settings.database_url, make=False)
+    except NoStore:
+        raise _no_data(*named[:1]) from None
+    with opened as store:
         for task in named:
             _latest(store, task)
         found = tuple(named) or tuple(snapshots.tasks(store))
     if not found:
-        raise NotFound("no data was ingested for any task", hint=f"recognizer ingest TASK FILE; {_try_out('action')}")
+        raise _no_data()
     return found
 
 
@@ -67,31 +71,37 @@ def open_night(settings: Settings, request: NightRequest) -> Iterator[NightRun |
     settings.home.prepare()
     with open_store(settings.database_url) as store:
         snapshot = _latest(store, request.task)
-        with _keep_lease(store, request.task, settings.lease_seconds) as keeper:
+        with _keep_lease(store, request, settings.lease_seconds) as keeper:
             yield _open(settings, store, keeper, request, snapshot)
 
 
-def _try_out(task: str) -> str:
-    """What somebody without data may do."""
-    return f"to try it out, recognizer ingest {task} --synthetic"
+def _no_data(task: str | None = None) -> NotFound:
+    """Says what somebody without data may do."""
+    which = "any task" if task is None else f"task {task!r}"
+    return NotFound(
+        f"no data was ingested for {which}",
+        hint=f"recognizer ingest {task or 'TASK'} FILE; "
+        f"to try it out, recognizer ingest {task or 'action'} --synthetic",
+    )
 
 
 def _latest(store: Store, task: str) -> str:
     found = snapshots.latest(store, task)
     if found is None:
-        raise NotFound(
-            f"no data was ingested for task {task!r}", hint=f"recognizer ingest {task} FILE; {_try_out(task)}"
-        )
+        raise _no_data(task)
     return found.id
 
 
-def _keep_lease(store: Store, task: str, seconds: float) -> Keeper:
+def _keep_lease(store: Store, request: NightRequest, seconds: float) -> Keeper:
+    task, then = request.task, "then hands out its result"
+    if request.seed is not None:  # the one that runs may be of another seed
+        then = f"--seed {request.seed} then hands out its result, or trains with this seed"
     try:
         return leases.keep(store, f"night/{task}", seconds)
     except Conflict as error:
         raise NightRunning(
             f"a night of task {task} is running: {error.what}",
-            hint=f"wait until it has ended; `recognizer nightly {task}` then hands out its result",
+            hint=f"wait until it has ended; recognizer nightly {task} {then}",
         ) from error
 
 
@@ -99,6 +109,7 @@ def _open(
     settings: Settings, store: Store, keeper: Keeper, request: NightRequest, snapshot: str
 ) -> NightRun | NightResult:
     home, task = settings.home, request.task
+    sweep_partials(home.runs(task))
     _end_promoted(store, task, keeper.lease)
     # a candidate must not be held against a package that somebody changed
     mend_champion(home, store, task)
@@ -139,6 +150,9 @@ def _open(
     try:
         if not lineage.knows(card.classes) and not request.accept_new_labels:
             raise _other_labels(task, card.classes, lineage)
+        if row.parent is not None and not has_weights(home, row.parent):
+            # its first attempt started from what is damaged now
+            row = nights.start_fresh(store, row.key, replace(identity, parent=None).digest, lease=keeper.lease)
         # a night that goes on trains from what its first attempt started from
         identity = replace(identity, parent=row.parent)
         pin_inputs(home, task, snapshot, replace(lineage, parent=row.parent))
@@ -163,7 +177,7 @@ def _end_promoted(store: Store, task: str, lease: Lease) -> None:
     """Give a night that was killed right after its promotion its last word: what it made serves."""
     row, champion = nights.latest(store, task), read_served(store).champions.get(task)
     if row is not None and champion is not None and row.outcome is None and row.digest == champion.digest:
-        nights.end(store, row.key, Outcome.PROMOTED.value, champion.reason, lease=lease)
+        nights.end(store, row.key, Outcome.PROMOTED.value, champion.reason, lease=lease, version=champion.version)
 
 
 def _end_unchanged(store: Store, lease: Lease, row: Night, judged: Night, lineage: Lineage) -> Night:

@@ -66,7 +66,7 @@ def find_recordings(
         return make_recordings(_held_out(recorded), f"file {data.name}", body)
     # asked of the folder first: a home that holds no data may be one in which nobody wants a store
     if any(settings.home.snapshots(task).glob("*.dvc")):
-        with open_store(settings.database_url) as store:
+        with open_store(settings.database_url, make=False) as store:
             newest = snapshots.latest(store, task)
         if newest is not None:
             from flows.snapshots import restore_snapshot

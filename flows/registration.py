@@ -124,7 +124,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     contract = check_contract(
         sequence_table(sets),
         frame_table(sets),
-        limits=params["prepare"]["contract"],
+        limits=params.need("prepare", "contract"),
         previous_count=None,
         docs_folder=settings.home.reports / task / f"{night}-register" / "data_docs",
     )

@@ -22,6 +22,7 @@ def plan_of(settings: Settings, disagreement: float | None) -> Plan:
         settings.strategy,
         shares=settings.canary_shares,
         holdback=settings.holdback,
+        bake_seconds=min(settings.bake_minutes * 60, settings.step_hours * 3600),
         seconds=settings.step_hours * 3600,
         judge={} if ceiling is None else {"disagreement": ceiling},
     )

@@ -6,24 +6,17 @@ night is named by the present window, so the first late run does the work and th
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import httpx
 import structlog
 
+from flows.aliases import following_aliases
 from flows.environment import prepare_environment
-from recognizer.errors import StorageError, UsageError
-from recognizer.home import writing
+from flows.prefect_server import prefect_server
+from recognizer.errors import UsageError
 from recognizer.settings import Settings
 
 log = structlog.get_logger("recognizer.schedule")
-
-SERVER_START_SECONDS = 180.0
 
 
 def serve_schedule(settings: Settings, tasks: Sequence[str], cron: str | None) -> None:
@@ -35,7 +28,7 @@ def serve_schedule(settings: Settings, tasks: Sequence[str], cron: str | None) -
     Raises:
         NotFound: no such task.
         UsageError: not a cron line.
-        StorageError: the Prefect server did not start.
+        StorageError: the Prefect server did not start, or ended.
     """
     from recognizer.tasks import load_trainer
 
@@ -44,7 +37,7 @@ def serve_schedule(settings: Settings, tasks: Sequence[str], cron: str | None) -
     line = cron or "{1} {0} * * *".format(*(int(part) for part in settings.night_start.split(":")))
     prepare_environment(settings)
     settings.home.prepare()
-    with prefect_server(settings) as page:
+    with prefect_server(settings, schedules=True) as page, following_aliases(settings):
         _serve(settings, tasks, line, page)
 
 
@@ -78,66 +71,3 @@ def _serve(settings: Settings, tasks: Sequence[str], line: str, page: str) -> No
     print(f"Nights of {', '.join(tasks)} start at {line!r} ({settings.time_zone}). Prefect's page: {page}", flush=True)
     # pause_on_shutdown=False: a restart of this process must not switch the nights off.
     serve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=1)
-
-
-@contextmanager
-def prefect_server(settings: Settings) -> Iterator[str]:
-    """The server that PREFECT_API_URL names, or one of our own for as long as the block lasts; yields its page."""
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        yield given.removesuffix("/api")
-        return
-    url = f"http://127.0.0.1:{settings.prefect_port}"
-    logs = settings.home.logs / "prefect-server.log"
-    with writing(logs):
-        logs.parent.mkdir(parents=True, exist_ok=True)
-        output = logs.open("ab")
-    with output:
-        server = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "prefect",
-                "server",
-                "start",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(settings.prefect_port),
-            ],
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PREFECT_API_URL": f"{url}/api"},
-        )
-        os.environ["PREFECT_API_URL"] = f"{url}/api"
-        try:
-            _wait_for(server, f"{url}/api/health", str(logs))
-            yield url
-        finally:
-            os.environ.pop("PREFECT_API_URL", None)
-            server.terminate()
-            try:
-                server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-
-
-def _wait_for(server: subprocess.Popen[bytes], health: str, logs: str) -> None:
-    deadline = time.monotonic() + SERVER_START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise StorageError(
-                f"the Prefect server ended with code {server.returncode}",
-                where=logs,
-                hint="read this log; the port may be taken: set RECOGNIZER_PREFECT_PORT to another",
-            )
-        try:
-            if httpx.get(health, timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)  # polling a process that has no other way to tell
-    raise StorageError(
-        f"the Prefect server did not answer in {SERVER_START_SECONDS:.0f} s", where=logs, hint="read this log"
-    )

@@ -11,7 +11,7 @@ import numpy as np
 
 from recognizer.errors import NotFound
 from recognizer.evaluation import Evaluation, Parity, evaluate_classification, measure_parity
-from recognizer.home import Home, atomic_folder, atomic_write
+from recognizer.home import Home, atomic_folder, atomic_write, writing
 from recognizer.params import StageParams, load_params
 from recognizer.sequences import SequenceSet
 from recognizer.snapshot import read_set
@@ -87,7 +87,8 @@ def prepare(inputs: StageInputs, prepared: Path) -> None:
 def train(inputs: StageInputs, prepared: Path, trained: Path, progress: Progress) -> None:
     """Fit into `trained`; the folder keeps checkpoints, so that a killed training goes on."""
     trainer = load_trainer(inputs.task)
-    trained.mkdir(parents=True, exist_ok=True)
+    with writing(trained):
+        trained.mkdir(parents=True, exist_ok=True)
     trainer.train(prepared, trained, trainer.resolve(inputs.params["train"]), parent=inputs.parent, progress=progress)
 
 

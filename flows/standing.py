@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.aliases import mirror_aliases
-from flows.night import evidence_key
+from flows.night import NightResult, evidence_key
 from recognizer.checks import Check, Verdict, worst
 from recognizer.errors import NotFound
 from recognizer.settings import Settings
-from recognizer.store import Store, nights, versions
+from recognizer.snapshot import SnapshotCard
+from recognizer.store import Store, nights, snapshots, versions
 from recognizer.store import checks as stored_checks
 from recognizer.store.served import read_served
 
@@ -52,6 +53,26 @@ def list_models(settings: Settings, store: Store, task: str | None) -> list[dict
         night = names.get(version.night_id) if version.night_id is not None else None
         listing.append({**version.as_dict(), "night": night, "aliases": ["champion"] if serves else []})
     return listing
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a person who reads a night's end should know besides.
+
+    Attributes:
+        champion: the version that answers now, whatever this night once did.
+        synthetic: whether the night's data were made by the generator.
+    """
+
+    champion: int | None
+    synthetic: bool
+
+
+def read_standing(store: Store, result: NightResult) -> Standing:
+    """How things stand now for the task of a night that has ended."""
+    champion, found = read_served(store).champions.get(result.task), snapshots.find(store, result.task, result.snapshot)
+    synthetic = found is not None and SnapshotCard.model_validate(found.card).synthetic
+    return Standing(None if champion is None else champion.version, synthetic)
 
 
 def resolve_version(store: Store, task: str, name: str) -> versions.Version:

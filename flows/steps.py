@@ -38,7 +38,7 @@ def check_data(run: NightRun) -> NightResult | None:
         contract = check_contract(
             sequence_table(sets),
             frame_table(sets),
-            limits=run.inputs.params["prepare"]["contract"],
+            limits=run.inputs.params.need("prepare", "contract"),
             previous_count=_previous_count(run),
             docs_folder=run.report_folder / "data_docs",
         )

@@ -2,7 +2,10 @@
 
 RecognizerError                 exit  http
 ├── UsageError                     2   400  the command or request was put wrongly
+│   ├── Unauthorized               2   401  the request does not prove who sends it
+│   ├── Forbidden                  2   403  whoever sends it may not ask for this
 │   ├── WrongMethod                2   405  the address takes another HTTP method
+│   ├── TooSlow                    2   408  the request body did not come in time
 │   ├── TooLarge                   2   413  the request body is larger than the service takes
 │   └── UnsupportedMedia           2   415  the body is of a kind that is never read
 ├── InputError                     3   422  the data given cannot be used
@@ -25,6 +28,7 @@ RecognizerError                 exit  http
 │   ├── DiskFull                   7   507  no space left
 │   ├── ReadOnlyHome               7   507  the home cannot be written
 │   └── StoreUnavailable           7   503  the database does not answer
+│       └── NoStore                7   503  there is none, and it is not to be made
 ├── PluginError                    8   500  a task plug-in is missing or breaks the contract
 │   ├── InvalidAnswer              8   500  a model answered something that is no answer: NaN, another shape
 │   └── GivenUp                    8   500  a model's run was given up before it ended
@@ -35,6 +39,8 @@ error: it is a verdict, and the command ends with exit code 1.
 """
 
 from __future__ import annotations
+
+import re
 
 
 class RecognizerError(Exception):
@@ -65,13 +71,31 @@ def _rebuild(kind: type[RecognizerError], what: str, where: str | None, hint: st
     return kind(what, where=where, hint=hint)
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's exception says, fit for a message: one line, no addresses of objects, 200 characters at most."""
+    text = " ".join(str(error).split("\n", 1)[0].split())
+    return re.sub(r":? ?<[^<>]* at 0x[0-9a-fA-F]+>", "", text)[:200] or type(error).__name__
+
+
 class UsageError(RecognizerError):
     exit_code = 2
     http_status = 400
 
 
+class Unauthorized(UsageError):
+    http_status = 401
+
+
+class Forbidden(UsageError):
+    http_status = 403
+
+
 class WrongMethod(UsageError):
     http_status = 405
+
+
+class TooSlow(UsageError):
+    http_status = 408
 
 
 class TooLarge(UsageError):
@@ -165,6 +189,10 @@ class ReadOnlyHome(StorageError):
 
 class StoreUnavailable(StorageError):
     http_status = 503
+
+
+class NoStore(StoreUnavailable):
+    pass
 
 
 class PluginError(RecognizerError):

@@ -8,14 +8,14 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from recognizer.errors import DiskFull, ReadOnlyHome, StorageError, UsageError
+from recognizer.errors import DiskFull, ReadOnlyHome, StorageError, UsageError, first_line
 
 CHECKOUT_MARK = "constraints.txt"
 
@@ -131,8 +131,12 @@ class Home:
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".writable-{os.getpid()}"
-            probe.write_bytes(b"x")
-            probe.unlink()
+            try:
+                probe.write_bytes(b"x")
+                probe.unlink()
+            except OSError as error:
+                error.filename = str(self.root)  # the probe's own name would tell nobody anything
+                raise
 
 
 @contextmanager
@@ -141,18 +145,23 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = str(error.filename or path)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                "no space left on the disk", where=where, hint="free some space or set RECOGNIZER_HOME elsewhere"
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise ReadOnlyHome(
-                "this folder cannot be written", where=where, hint="set RECOGNIZER_HOME to a folder you can write"
-            ) from error
-        raise StorageError(
-            f"could not write: {error.strerror}", where=where, hint="check the disk, then run the command again"
-        ) from error
+        raise refusal(error, path, "could not write") from error
+
+
+def refusal(error: OSError, path: Path | None = None, what: str = "could not be used") -> StorageError:
+    """What the operating system refused, as an error of ours; `path` is where, when the error does not say."""
+    where = str(error.filename or path or "") or None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            "no space left on the disk", where=where, hint="free some space or set RECOGNIZER_HOME elsewhere"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return ReadOnlyHome("this cannot be written", where=where, hint="set RECOGNIZER_HOME to a folder you can write")
+    return StorageError(
+        f"{what}: {error.strerror or first_line(error)}",
+        where=where,
+        hint="check the file or disk named above, then run the command again",
+    )
 
 
 @contextmanager
@@ -187,15 +196,24 @@ def atomic_write(final: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def sweep_partials(folder: Path) -> None:
+    """Remove what killed processes of this machine left half written anywhere below `folder`."""
+    _remove_left(folder.rglob(f".*.{glob.escape(socket.gethostname())}-*.partial"))
+
+
 def _partial(final: Path) -> Path:
     """A free name beside `final`, after what killed processes of this machine left there was removed."""
     final.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{final.name}.{socket.gethostname()}-"
-    for left in final.parent.glob(f"{glob.escape(stem)}*.partial"):
-        pid = left.name.removeprefix(stem).split(".")[0]
-        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    _remove_left(final.parent.glob(f"{glob.escape(stem)}*.partial"))
     return final.with_name(f"{stem}{os.getpid()}.{threading.get_ident()}.partial")
+
+
+def _remove_left(partials: Iterable[Path]) -> None:
+    for left in list(partials):
+        pid = left.name.removesuffix(".partial").rpartition(".")[0].rpartition("-")[2]
+        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_once(final: Path, content: bytes, mode: int = 0o644) -> bool:

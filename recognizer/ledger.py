@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from recognizer import late
+from recognizer.errors import FormatError
 from recognizer.fold import begin, update
 from recognizer.judge import Judgement as Verdict
 from recognizer.judge import judge
@@ -17,7 +20,7 @@ from recognizer.tally import Numbered, Tally
 
 
 class Ledger:
-    """Tallies by rollout. A new leader begins with an empty one and folds everything anew from the store."""
+    """Tallies by rollout. A new leader begins with an empty one and believes what the store keeps."""
 
     def __init__(self) -> None:
         self._tallies: dict[int, Tally] = {}
@@ -27,6 +30,22 @@ class Ledger:
         """Ordinal of the newest batch that is folded in."""
         tally = self._tallies.get(rollout.id)
         return 0 if tally is None else tally.ordinal
+
+    def knows(self, rollout: Rollout) -> bool:
+        """Whether anything of the rollout is folded in, or restored."""
+        return rollout.id in self._tallies
+
+    def restore(self, rollout: Rollout, kept: Mapping[str, Any] | None) -> None:
+        """Go on from a tally that was kept; one of another version is folded anew from the first batch."""
+        tally = begin(limits_of(rollout))
+        if kept is not None:
+            with suppress(FormatError):
+                tally = Tally.from_dict(kept)
+        self._tallies[rollout.id] = tally
+
+    def tally(self, rollout: Rollout) -> dict[str, Any]:
+        """The tally as it can be kept."""
+        return self._tallies[rollout.id].as_dict()
 
     def fold(self, rollout: Rollout, batches: Iterable[Stored]) -> Verdict:
         """The verdict after more batches. Time limits are the plan's, so none is looked at here."""

@@ -197,6 +197,8 @@ def _good(case: _Case) -> Action | None:
     rollout, barrier = case.rollout, case.observed.barrier
     if case.verdict is not Ruling.GOOD or _watches_alone(rollout):
         return None
+    if rollout.planned is not None and case.seconds < rollout.planned.least:
+        return Wait(f"{case.said} (after {case.seconds:.0f} s, it lasts {rollout.planned.least:.0f} s at least)")
     if rollout.promoted:
         return Finish(case.said)
     if not barrier.holds:

@@ -55,6 +55,7 @@ class PlannedStep:
     Attributes:
         share: of the requests: the challenger's in CANARY, in BAKE the champion before's (its hold-back).
         seconds: after this long without a verdict a person is asked.
+        least: the step lasts so many seconds however early the evidence suffices.
 
     Raises:
         UsageError: a share or a time that this step cannot have.
@@ -63,8 +64,13 @@ class PlannedStep:
     step: Step
     share: float = 0.0
     seconds: float = DAY
+    least: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.least <= self.seconds:
+            raise _wrong(
+                f"step {self.step} lasts at least {self.least:g} of {self.seconds:g} s", "let it last longer, or less"
+            )
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise _wrong(f"step {self.step} ends after {self.seconds} s", "give it some seconds")
         if not 0 <= self.share < MOST_SHARE:
@@ -127,7 +133,10 @@ class Plan:
         return self.steps[-1].step is Step.BAKE
 
     def as_dict(self) -> dict[str, Any]:
-        steps = [{"step": str(one.step), "share": one.share, "seconds": one.seconds} for one in self.steps]
+        steps = [
+            {"step": str(one.step), "share": one.share, "seconds": one.seconds, "least": one.least}
+            for one in self.steps
+        ]
         return {
             "steps": steps,
             "load_seconds": self.load_seconds,
@@ -139,7 +148,7 @@ class Plan:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The plan that `as_dict` wrote."""
-        steps = (PlannedStep(Step(one["step"]), one["share"], one["seconds"]) for one in stored["steps"])
+        steps = (PlannedStep(Step(one["step"]), one["share"], one["seconds"], one["least"]) for one in stored["steps"])
         return cls(tuple(steps), stored["load_seconds"], stored["load_first"], stored["losses"], stored["judge"])
 
 
@@ -148,6 +157,7 @@ def make_plan(
     *,
     shares: Sequence[float] = (0.05, 0.09),
     holdback: float = 0.05,
+    bake_seconds: float = 0.0,
     seconds: float = DAY,
     load_seconds: float = LOAD_SECONDS,
     losses: int = 1,
@@ -158,6 +168,7 @@ def make_plan(
     Args:
         shares: of the canary steps.
         holdback: what the champion before answers during the bake.
+        bake_seconds: how long the bake lasts at least.
         seconds: time limit of each step.
         judge: see `Plan`.
 
@@ -170,7 +181,7 @@ def make_plan(
         raise UsageError(f"there is no strategy {strategy!r}", hint=f"use one of {', '.join(Strategy)}") from None
     shadow, promote = PlannedStep(Step.SHADOW, seconds=seconds), PlannedStep(Step.PROMOTE, seconds=seconds)
     canaries = [PlannedStep(Step.CANARY, share, seconds) for share in shares]
-    bake = PlannedStep(Step.BAKE, holdback, seconds)
+    bake = PlannedStep(Step.BAKE, holdback, seconds, bake_seconds)
     steps: Mapping[Strategy, tuple[PlannedStep, ...]] = {
         Strategy.CANARY: (shadow, *canaries, promote, bake),
         Strategy.SHADOW: (shadow, promote, bake),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.errors import FormatError, InputError, LabelError
+from recognizer.errors import FormatError, InputError, LabelError, first_line
 from recognizer.skeleton import JOINTS
 
 Array = NDArray[np.float32]
@@ -160,7 +160,7 @@ def read_npz(path: Path) -> SequenceSet:
                 raise FormatError(f"lacks the arrays {missing}", where=str(path), hint=hint)
             arrays = {field: file[field] for field in NPZ_FIELDS}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
-        raise FormatError(f"cannot be read as .npz: {error}", where=str(path), hint=hint) from error
+        raise FormatError(f"cannot be read as .npz: {first_line(error)}", where=str(path), hint=hint) from error
     people, frames = arrays["people"].astype(int), arrays["frames"].astype(int)
     if (people < 0).any() or (frames < 0).any():
         raise FormatError("has negative sizes", where=str(path), hint=hint)

@@ -61,6 +61,11 @@ class SnapshotCard(BaseModel):
     test_digest: str
     warnings: tuple[str, ...]
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether nobody recorded it: what is made has no file and so no digest of one."""
+        return not self.source.sha256
+
 
 def sequence_digest(sequence: SkeletonSequence) -> str:
     """SHA-256 over what is seen (points and visibility), not over its name: equal for copies."""

@@ -181,6 +181,13 @@ def predictable_tasks() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=PREDICTORS)}))
 
 
+def require_task(task: str) -> None:
+    """Raise NotFound unless a task of this name is declared; imports no plug-in."""
+    known = sorted({*trainable_tasks(), *predictable_tasks()})
+    if task not in known:
+        raise NotFound(f"no task {task!r}", hint=f"use one of: {', '.join(known)}")
+
+
 def list_tasks() -> list[TaskListing]:
     """Every declared plug-in, each tried and checked, in the order of task and role."""
     listings = []

@@ -20,7 +20,7 @@ from recognizer.ledger import Ledger, in_step
 from recognizer.next_action import next_action
 from recognizer.predictions import Retention
 from recognizer.rollout import Judgement, Phase, Rollout
-from recognizer.store import Store, audit, evidence, feedback, leases, rollouts, versions, workers
+from recognizer.store import Store, audit, evidence, feedback, leases, rollouts, tallies, versions, workers
 from recognizer.store.leases import Lease
 from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
@@ -34,6 +34,8 @@ STEP_SECONDS = 0.1
 RENEW_SECONDS = 1.0
 LEASE_SECONDS = 5.0
 """For how long the lease outlives a leader that nobody can see to be dead."""
+KEEP_BATCHES = 200
+"""After so many batches the tally is kept in the store: what a new leader has to fold again is a second's work."""
 FORGET_SECONDS = 86_400.0
 """Workers that were silent for longer are listed no more."""
 
@@ -56,6 +58,7 @@ class Controller:
         self._renewed = -RENEW_SECONDS
         self._ledger = Ledger()
         self._graveyard = Graveyard(home.workers)
+        self._kept: dict[int, int] = {}  # ordinals of the newest batches in the tallies that the store keeps
         self._tidy = Tidy(url, home, retention)
         self._away = False
         self._stopping = threading.Event()
@@ -78,7 +81,8 @@ class Controller:
     def stop(self) -> None:
         """Give the lease back, so that another process leads at once."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         with suppress(RecognizerError):  # else it ends by itself
             if self._lease is not None:
                 leases.release(self._link.open(), self._lease)
@@ -157,8 +161,14 @@ class Controller:
             feedback.count(store, rollout.id, rollout.digest, self._lease)
         if evidence.waits(store, rollout.id):
             evidence.number(store, rollout.id, self._lease)
+        if not self._ledger.knows(rollout):
+            self._ledger.restore(rollout, tallies.find(store, rollout.id))
+            self._kept[rollout.id] = self._ledger.seen(rollout)
         verdict = self._ledger.fold(rollout, evidence.of(store, rollout.id, after=self._ledger.seen(rollout)))
         judged = self._ledger.seen(rollout)
+        if judged - self._kept[rollout.id] >= KEEP_BATCHES:
+            tallies.keep(store, rollout.id, judged, self._ledger.tally(rollout), self._lease)
+            self._kept[rollout.id] = judged
         return in_step(rollout, verdict, judged), judged, self._ledger.answers(rollout)
 
     def _late(self, store: Store, rollout: Rollout) -> tuple[Judgement, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recognizer.store import versions
+from recognizer.store import Store, versions
 from recognizer.store.served import Champion, Served, read_generation, read_served
 from serving.link import Link
 
@@ -14,6 +14,7 @@ class Desired:
 
     def __init__(self, url: str) -> None:
         self._link = Link(url)
+        self._read: Store | None = None
 
     def newer_than(self, generation: int | None) -> Served | None:
         """What should be served, or None while the store is still at `generation`.
@@ -23,9 +24,11 @@ class Desired:
         """
         try:
             store = self._link.open()
-            if read_generation(store) == generation:
+            # another file may be at the same number and mean something else
+            if store is self._read and read_generation(store) == generation:
                 return None
-            return read_served(store)
+            served, self._read = read_served(store), store
+            return served
         except BaseException:
             self.close()
             raise
@@ -44,4 +47,5 @@ class Desired:
         return replace(champion, version=found.version, digest=found.digest, previous_digest=None)
 
     def close(self) -> None:
+        self._read = None
         self._link.close()

@@ -1,8 +1,8 @@
 """The HTTP door in front of BentoML's own routes.
 
-It answers `/v1/TASK`, `/health` and `/ready` itself, by the same plain functions as the typed BentoML API. BentoML's
-route would parse every JSON body on the event loop, know no `.npy`, read pickles and forms for others, and turn an
-error that the client made into a 500; it also takes four times as long.
+It answers `/v1/TASK`, `/health` and `/ready` itself, by the same plain functions as the typed BentoML API, and what
+lies under `/v1/rollouts`. BentoML's route would parse every JSON body on the event loop, know no `.npy`, read pickles
+and forms for others, and turn an error that the client made into a 500; it also takes four times as long.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from typing import Any
 
 import structlog
 
-from recognizer.errors import RecognizerError, TooLarge, UnsupportedMedia, UsageError, WrongMethod
+from recognizer import __version__
+from recognizer.errors import NotFound, RecognizerError, UnsupportedMedia, WrongMethod
 from serving.endpoint import Endpoint, find_endpoints
+from serving.intake import Receive, drain, read_body
+from serving.rollouts import BODY_LIMIT, Asked, is_ours, parts_of
 from serving.routing import Wish, read_wish
 from serving.worker import Worker
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-DRAIN = 4
-"""A body up to this many times the limit is read and thrown away, so that the client gets to read the refusal."""
 
 JSON = "application/json"
 FEEDBACK_LIMIT = 64 * 1024
 """Bytes of the longest feedback."""
 GENERATION_HEADER = b"x-recognizer-generation"
 """Response header: generation of the release that answered."""
+HIDDEN = ("/static_content/", "/assets/")
+"""BentoML's own page, which loads scripts of a foreign host, and what belongs to it; nothing of ours needs them."""
 RETRY_SECONDS = 5
 """What a client is told to wait when nothing can answer yet."""
 
@@ -59,6 +60,7 @@ class Door:
         self._state = state
         self._log = structlog.get_logger("recognizer.serving")
         self._routes: dict[str, Route] = {
+            "/": self._index,
             "/health": self._health,
             "/ready": self._ready,
             "/v1/feedback": self._feedback,
@@ -67,7 +69,7 @@ class Door:
             self._routes[path] = partial(self._predict, task, endpoint)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer_request = self._routes.get(scope.get("path", "")) if scope["type"] == "http" else None
+        answer_request = self._find(scope.get("path", "")) if scope["type"] == "http" else None
         if answer_request is None:
             await self._app(scope, receive, send)
             return
@@ -78,28 +80,51 @@ class Door:
         except Exception:
             self._log.exception("a request failed", path=scope["path"])
             reply = Reply(500, _unexpected())
-        await _send_json(send, reply, head=scope["method"] == "HEAD")
+        unread = partial(drain, receive, self._state["worker"].body_limit) if reply.status == 413 else None
+        await _send_json(send, reply, head=scope["method"] == "HEAD", before_end=unread)
+
+    def _find(self, path: str) -> Route | None:
+        if path.startswith(HIDDEN):
+            return self._hidden
+        return self._routes.get(path) or (self._rollouts if is_ours(path) else None)
 
     async def _predict(self, task: str, endpoint: Endpoint, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "POST")
         worker: Worker = self._state["worker"]
         headers = dict(scope["headers"])
         media_type, wish = _media_type(headers), read_wish(headers, scope.get("query_string", b""))
-        body = await _read_body(headers, receive, worker.body_limit)
+        body = await read_body(headers, receive, worker.body_limit)
         arrived = time.monotonic()
         run = asyncio.get_running_loop().run_in_executor
         return await run(worker.threads, _answer, worker, task, endpoint, wish, body, media_type, arrived)
+
+    async def _rollouts(self, scope: Scope, receive: Receive) -> Reply:
+        worker: Worker = self._state["worker"]
+        headers = dict(scope["headers"])
+        body = await read_body(headers, receive, BODY_LIMIT, hint="say it in fewer words")
+        client = (scope.get("client") or (None,))[0]
+        asked = Asked(scope["method"], parts_of(scope["path"]), headers, client, body)
+        run = asyncio.get_running_loop().run_in_executor
+        return Reply(200, await run(worker.rollout_thread, worker.rollouts.answer, asked))
 
     async def _feedback(self, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "POST")
         worker: Worker = self._state["worker"]
         headers = dict(scope["headers"])
         media_type = _media_type(headers)
-        body = await _read_body(headers, receive, FEEDBACK_LIMIT)
+        body = await read_body(headers, receive, FEEDBACK_LIMIT, hint="say it in fewer words")
         # threads of their own: feedback that waits for the store takes no turn of a prediction
         return Reply(
             200, await asyncio.get_running_loop().run_in_executor(None, worker.take_feedback, body, media_type)
         )
+
+    async def _index(self, scope: Scope, receive: Receive) -> Reply:
+        _need(scope, "GET", "HEAD")
+        paths = sorted({*self._routes, "/schema.json", "/docs.json"} - {"/"})
+        return Reply(200, {"name": "recognizer", "version": __version__, "paths": paths})
+
+    async def _hidden(self, scope: Scope, receive: Receive) -> Reply:
+        raise NotFound("there is no such page", where=scope["path"], hint="GET / lists what there is")
 
     async def _health(self, scope: Scope, receive: Receive) -> Reply:
         _need(scope, "GET", "HEAD")
@@ -141,36 +166,6 @@ def _media_type(headers: dict[bytes, bytes]) -> str:
     return headers.get(b"content-type", JSON.encode()).decode("latin-1").partition(";")[0].strip().lower()
 
 
-async def _read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes of which are ever held.
-
-    Raises:
-        TooLarge: it is longer.
-        UsageError: it never came to its end.
-    """
-    length = headers.get(b"content-length", b"")
-    announced = int(length) if length.isdigit() else 0
-    chunks: list[bytes] = []
-    size, more = 0, announced <= DRAIN * limit
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            # nobody reads this, but BentoML waits until something is answered
-            raise UsageError("the client went away before its request was complete", where="body")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        more = message.get("more_body", False) and size <= DRAIN * limit
-    if max(size, announced) > limit:
-        raise TooLarge(
-            f"has {max(size, announced)} bytes, at most {limit} are taken",
-            where="body",
-            hint="send fewer frames, send .npy, or raise RECOGNIZER_BODY_LIMIT_MB",
-        )
-    return b"".join(chunks)
-
-
 def _unexpected() -> dict[str, object]:
     return {
         "error": "InternalError",
@@ -180,15 +175,23 @@ def _unexpected() -> dict[str, object]:
     }
 
 
-async def _send_json(send: Send, reply: Reply, *, head: bool) -> None:
+async def _send_json(
+    send: Send, reply: Reply, *, head: bool, before_end: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Send the reply; `before_end` runs when the client has all of it, before the connection may be closed."""
     status = reply.status
     body = json.dumps(reply.content, separators=(",", ":")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if reply.generation is not None:
         headers.append((GENERATION_HEADER, str(reply.generation).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if status == 503:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
-    if status == 413:
+    if status in (408, 413):  # what is unread of the body would be taken for the next request
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": before_end is not None})
+    if before_end is not None:
+        await before_end()
+        await send({"type": "http.response.body", "body": b""})

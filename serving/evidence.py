@@ -87,6 +87,12 @@ class Evidence:
             )
 
     @property
+    def urgent(self) -> bool:
+        """Whether a bad event waits to be flushed."""
+        with self._lock:
+            return any(counts.any_bad for counts in (self._counts, *self._full))
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to flush."""
         with self._lock:
@@ -126,6 +132,10 @@ class _Counts:
     def routed(self) -> int:
         """Requests routed by lot."""
         return sum(self.answers.values())
+
+    @property
+    def any_bad(self) -> bool:
+        return any((*self.bad.values(), self.new_only, self.old_only)) or self.disagreed > 0
 
     @property
     def empty(self) -> bool:

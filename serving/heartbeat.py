@@ -20,9 +20,9 @@ from serving.router import Router
 from serving.trial import Trials
 
 BEAT_SECONDS = 0.25
-"""How often evidence is brought to the store, and how soon a change of what is loaded is told."""
+"""How soon a bad event, or a change of what is loaded, is told."""
 SILENCE_SECONDS = 1.0
-"""The longest time between two heartbeats when nothing has changed."""
+"""How often evidence of nothing bad is told, and the longest time between two heartbeats when nothing has changed."""
 HOLD_SECONDS = 10.0
 """After this long without a controller, by this process's own clock, it gives no share to anybody but the champion."""
 MOST_WAITING = 4_000
@@ -64,6 +64,7 @@ class Heartbeat:
         self._told: object = None
         self._told_at = -SILENCE_SECONDS
         self._led_at = clock()
+        self._flushed_at = clock()
         self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -77,7 +78,9 @@ class Heartbeat:
     def stop(self) -> None:
         """Bring the last evidence to the store and leave."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._flushed_at = -SILENCE_SECONDS
         self.step()
         with suppress(RecognizerError):  # it is then taken for dead after a while, which it is
             workers.leave(self._link.open(), self._name)
@@ -85,7 +88,9 @@ class Heartbeat:
 
     def step(self) -> None:
         """Tell once; what cannot be told waits."""
-        self._waiting.extend(self._trials.flush())
+        if self._trials.urgent or self._clock() - self._flushed_at >= SILENCE_SECONDS:
+            self._waiting.extend(self._trials.flush())
+            self._flushed_at = self._clock()
         try:
             store = self._link.open()
             self._send(store)

@@ -64,8 +64,10 @@ def environment(settings: Settings) -> dict[str, str]:
     ours = {
         f"RECOGNIZER_{name.upper()}": json.dumps(value) if isinstance(value, tuple) else str(value)
         for name, value in settings
-        if value is not None and name not in ("home", "store_url")
+        if value is not None and name not in ("home", "store_url", "admin_token")
     }
+    if settings.admin_token is not None:
+        ours["RECOGNIZER_ADMIN_TOKEN"] = settings.admin_token.get_secret_value()
     return {
         **ours,
         SUPERVISOR: str(os.getpid()),  # stays the same when this process becomes the supervisor

@@ -14,6 +14,7 @@ import structlog
 from recognizer.errors import PluginError, RecognizerError
 from recognizer.split import Mode, Split
 from recognizer.store.served import Champion, Served
+from serving.kept import keep_champions, lost_problem
 from serving.loader import Wanted
 from serving.memory import give_back
 from serving.release import Beside, Problem, Release, Releases
@@ -75,6 +76,8 @@ class Reconciler:
         self._clock = clock
         self._served: Served | None = None
         self._published: int | None = None
+        self._most = 0
+        self._lost: Problem | None = None
         self._pending: set[str] = set()
         self._refusals: dict[str, Refusal] = {}  # by digest
         self._store_problem: Problem | None = None
@@ -82,8 +85,8 @@ class Reconciler:
 
     @property
     def store_problem(self) -> Problem | None:
-        """Why the store could not be read just now; None while it can."""
-        return self._store_problem
+        """Why the store could not be read just now, or what it has lost; None while all is well."""
+        return self._store_problem or self._lost
 
     @property
     def loading(self) -> bool:
@@ -112,15 +115,30 @@ class Reconciler:
         if self._store_problem is not None:
             self._log.info("the store answers again")
             self._store_problem = None
+        found = served
         if served is None:
             due = any(refusal.retry_at <= self._clock() for refusal in self._refusals.values())
             if not due and not self._pending:
                 return
             served = self._served
+        else:
+            served = self._followed(served)
         if served is not None:
             self._served = served
             self._publish(served)
-            self._published = served.generation
+            self._published = self._published if found is None else found.generation
+
+    def _followed(self, found: Served) -> Served:
+        """What the store says, with the champions that it has lost."""
+        served, lost = keep_champions(found, self._served, self._most)
+        if not lost:
+            self._most, self._lost = found.generation, None
+            return served
+        problem = Problem(None, None, lost_problem(lost, found.generation, self._most).as_json())
+        if self._lost != problem:
+            self._log.error("the store has lost champions; they go on answering", **problem.as_dict())
+        self._lost = problem
+        return served
 
     def _publish(self, served: Served) -> None:
         before = self._releases.newest

@@ -57,7 +57,8 @@ class Recorder:
     def stop(self) -> None:
         """Write what waits, then end."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self.flush()
         self._link.close()
 

@@ -18,8 +18,8 @@ from serving.breaker import Breaker, BreakerLimits
 from serving.breaker import State as BreakerState
 from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
+from serving.growth import Memory
 from serving.latency import Latency
-from serving.memory import Memory
 from serving.outcome import Outcome
 from serving.servable import Servable, State
 
@@ -203,6 +203,11 @@ class Trials:
             while (batch := trial.evidence.flush()) is not None:
                 batches.append((trial.rollout, batch))
         return batches
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something bad was counted since the last flush."""
+        return any(trial.evidence.urgent for trial in self._all())
 
     def watch(self) -> None:
         """Look for threads that are stuck or need too much memory; forget ended trials of which nothing is left."""

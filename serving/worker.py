@@ -20,13 +20,14 @@ from serving.controller import Controller
 from serving.desired import Desired
 from serving.endpoint import find_endpoints
 from serving.feedback import FeedbackDesk
+from serving.growth import Memory, count_kills
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
-from serving.memory import Memory, count_kills
 from serving.reconcile import Reconciler, Wants
 from serving.record import Recorder
 from serving.release import Problem, Releases
+from serving.rollouts import RolloutDesk
 from serving.router import Answered, Router
 from serving.shadow import Shadow
 from serving.trial import TrialLimits, Trials
@@ -51,6 +52,7 @@ class Worker:
         router: answers.
         trials: what is known of the rollouts on their way.
         threads: where requests are answered, off the event loop.
+        rollouts, rollout_thread: who answers about rollouts, and the one thread in which that is done.
         body_limit: bytes of the largest request body.
     """
 
@@ -78,9 +80,12 @@ class Worker:
         self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline, turns=turns)
         # no more requests wait for a challenger than it has threads
         self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
+        self.rollouts = RolloutDesk(settings)
+        self.rollout_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
-        loader = Loader(settings.home.packages, settings.home.keys, threads=settings.session_threads)
-        self._loads = BackgroundLoader(loader, quiet=settings.session_threads == 1, crumb=self.crumb)
+        home, threads = settings.home, settings.session_threads
+        loader = Loader(home.packages, home.keys, threads=threads, inputs=home.inputs)
+        self._loads = BackgroundLoader(loader, quiet=threads == 1, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
         self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
@@ -129,6 +134,8 @@ class Worker:
         self._desired.close()
         self.threads.shutdown()  # while somebody still watches over their runs
         self._answered_all.set()
+        self.rollout_thread.shutdown()
+        self.rollouts.close()
         self._watching.join()
         self._watch.give_up()
         self._shadow.stop()

@@ -16,7 +16,13 @@ import click
 @click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
 @click.option("--synthetic", is_flag=True, help="Make sequences with the built-in generator instead of reading a file.")
 @click.option("--count", default=1200, show_default=True, help="How many sequences to make with --synthetic.")
-@click.option("--seed", default=0, show_default=True, help="Seed of --synthetic, and of cutting sets by subject.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of --synthetic, and of cutting sets by subject.",
+)
 @click.option("--if-empty", is_flag=True, help="Do nothing when the task has a snapshot already.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def ingest(

@@ -13,13 +13,18 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def models(task: str | None, as_json: bool) -> None:
     """List the versions of TASK (of every task without one) with aliases and verdicts."""
-    from flows.command.session import begin, writable_store
+    from flows.command.session import begin, find_store
     from flows.command.terminal import show_models
     from flows.standing import list_models
+    from recognizer.tasks import require_task
 
     settings = begin()
-    with writable_store(settings) as store:
-        listing = list_models(settings, store, task)
+    if task is not None:
+        require_task(task)
+    listing = []
+    if (found := find_store(settings)) is not None:
+        with found as store:
+            listing = list_models(settings, store, task)
     if as_json:
         click.echo(json.dumps(listing))
     else:
@@ -35,12 +40,14 @@ def gates(task: str, version: str | None, as_json: bool) -> None:
 
     Ends with exit code 1 when a gate said no.
     """
-    from flows.command.session import begin, writable_store
+    from flows.command.session import begin, existing_store
     from flows.command.terminal import show_gates
     from flows.standing import list_checks
+    from recognizer.tasks import require_task
 
     settings = begin()
-    with writable_store(settings) as store:
+    require_task(task)
+    with existing_store(settings, task) as store:
         listing = list_checks(store, task, version)
     if as_json:
         click.echo(json.dumps(listing.as_dict()))

@@ -25,16 +25,22 @@ def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, a
 
     settings = begin()
     named = find_tasks(settings, tasks)
-    # Only now: Prefect reads its environment when it is imported, and costs seconds.
     from flows.command.terminal import show_night
-    from flows.nightly import run_nightly
+    from flows.prefect_server import prefect_server
+    from flows.standing import read_standing
+    from recognizer.store import open_store
 
     results: list[NightResult] = []
-    for task in named:
-        result = run_nightly(settings, NightRequest(task, seed=seed, accept_new_labels=accept_new_labels))
-        results.append(result)
-        if not as_json:
-            show_night(result, settings)
+    with prefect_server(settings, schedules=False):
+        # Only now: Prefect reads its environment when it is imported, and costs seconds.
+        from flows.nightly import run_nightly
+
+        for task in named:
+            result = run_nightly(settings, NightRequest(task, seed=seed, accept_new_labels=accept_new_labels))
+            results.append(result)
+            if not as_json:
+                with open_store(settings.database_url) as store:
+                    show_night(result, settings, read_standing(store, result))
     if as_json:
         values = [result.as_dict() for result in results]
         click.echo(json.dumps(values if len(values) > 1 else values[0]))

@@ -24,7 +24,7 @@ def render() -> str:
     top = top_context()
     parts.append(f"## recognizer\n\n```\n{cli.get_help(top)}\n```\n")
     for name in cli.list_commands(top):
-        parts.append(_section(f"recognizer {name}", cli.commands[name], top))
+        parts += _sections(f"recognizer {name}", cli.commands[name], top)
     return "\n".join(parts)
 
 
@@ -33,10 +33,15 @@ def top_context() -> click.Context:
     return click.Context(cli, info_name="recognizer", terminal_width=WIDTH, **cli.context_settings)
 
 
-def _section(title: str, command: click.Command, parent: click.Context) -> str:
+def _sections(title: str, command: click.Command, parent: click.Context) -> list[str]:
+    """The command, then the commands below it."""
     name = title.rpartition(" ")[2]
     context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH)
-    return f"## {title}\n\n```\n{command.get_help(context)}\n```\n"
+    parts = [f"## {title}\n\n```\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            parts += _sections(f"{title} {below}", command.commands[below], context)
+    return parts
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recognizer.errors import NoStore, NotFound
 from recognizer.settings import Settings, load_settings
 from recognizer.store import Store, open_store
 
@@ -21,3 +22,30 @@ def writable_store(settings: Settings) -> Store:
     """The store, made or migrated when it has to be."""
     settings.home.prepare()
     return open_store(settings.database_url)
+
+
+def find_store(settings: Settings) -> Store | None:
+    """The store, migrated when it is older; None when there is none.
+
+    A command that only reads makes none: a running service would take the empty one for what it should follow.
+    """
+    try:
+        return open_store(settings.database_url, make=False)
+    except NoStore:
+        return None
+
+
+def existing_store(settings: Settings, task: str) -> Store:
+    """The store that has to be there already.
+
+    Raises:
+        NotFound: there is none.
+    """
+    store = find_store(settings)
+    if store is None:
+        raise NotFound(
+            "there is no store, so there are no versions",
+            where=str(settings.home.root),
+            hint=f"put the store back if it was lost; else recognizer nightly {task}",
+        )
+    return store

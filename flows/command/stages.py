@@ -60,22 +60,37 @@ def evaluate(
     Without --model and --data this is the DVC stage: candidate against champion on the frozen test set.
     """
     from flows import stages
-    from flows.command.session import begin, writable_store
+    from flows.command.session import begin, existing_store
     from flows.command.terminal import show_evaluation
     from flows.evaluation import evaluate_version
+    from recognizer.errors import NotFound, UsageError
+    from recognizer.tasks import require_task
 
     settings = begin()
+    require_task(task)
+    if data is None and (meta is not None or subject_pattern is not None):
+        raise UsageError(
+            "--meta and --subject-pattern say something about a data file, and none was named",
+            hint=f"recognizer evaluate {task} --data FILE --meta META",
+        )
     if model is None and data is None:
-        processed = settings.home.processed(task)
+        processed, inputs = settings.home.processed(task), stages.pinned_inputs(settings.home, task)
+        if not (processed / "exported" / "model.onnx").is_file():
+            raise NotFound(
+                "the DVC stages have made no model yet",
+                where=str(processed),
+                hint=f"`dvc repro` in {settings.home.root} makes one; for a registered version: "
+                f"recognizer evaluate {task} --model champion",
+            )
         measured = stages.evaluate(
-            stages.pinned_inputs(settings.home, task),
+            inputs,
             processed / "trained",
             processed / "exported",
             processed / "evaluated",
         )
         answer = {"task": task, **measured.candidate.as_dict()}
     else:
-        with writable_store(settings) as store:
+        with existing_store(settings, task) as store:
             answer = evaluate_version(settings, store, task, model or "champion", data, meta, subject_pattern)
     if as_json:
         click.echo(json.dumps(answer))

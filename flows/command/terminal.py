@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.ingestion import Ingested
     from flows.night import NightResult
     from flows.registration import Registered
-    from flows.standing import CheckListing
+    from flows.standing import CheckListing, Standing
     from recognizer.checks import Check
     from recognizer.settings import Settings
     from recognizer.tasks import TaskListing
@@ -63,7 +63,7 @@ def show_snapshot(ingested: Ingested) -> None:
     console.print(f"Next: {program()} nightly {ingested.task}{option}")
 
 
-def show_night(result: NightResult, settings: Settings) -> None:
+def show_night(result: NightResult, settings: Settings, standing: Standing) -> None:
     """The end of a night: its checks with numbers, its outcome with the reason, and what to type next."""
     console = Console()
     if result.checks:
@@ -73,6 +73,7 @@ def show_night(result: NightResult, settings: Settings) -> None:
     facts = Table.grid(padding=(0, 2))
     for name, value in (
         ("version", result.version),
+        ("champion", None if standing.champion is None else f"version {standing.champion}"),
         ("digest", result.digest),
         ("snapshot", result.snapshot),
         ("report", shortest(result.report) if result.report else None),
@@ -82,26 +83,30 @@ def show_night(result: NightResult, settings: Settings) -> None:
     console.print(facts)
     console.print("Next:")
     commands = Table.grid(padding=(0, 2))
-    for command, meaning in next_commands(result, settings):
+    for command, meaning in next_commands(result, settings, standing):
         commands.add_row(f"  [bold]{escape(command)}[/]", meaning)
     console.print(commands)
 
 
-def next_commands(result: NightResult, settings: Settings) -> list[tuple[str, str]]:
+def next_commands(result: NightResult, settings: Settings, standing: Standing) -> list[tuple[str, str]]:
     """What a person would want to do after such a night."""
     recognizer, task = program(), result.task
-    if result.outcome.value == "released":
+    # a night that is asked for again may lie far back: its version may be champion by now, or have been
+    if result.outcome.value == "released" and standing.champion != result.version:
         return [
             (f"{recognizer} rollout status {task}", f"how far version {result.version} is"),
             (f"{recognizer} serve", "rollouts go on while the service answers"),
             (f"{recognizer} models", "what there is"),
         ]
-    if result.exit_code == 0 and result.version is not None:
-        return [
-            (f"{recognizer} serve", f"version {result.version} answers on port {settings.port}"),
-            (f"{recognizer} models", "what there is"),
+    if result.exit_code == 0 and standing.champion is not None:
+        own = [
             (f"{recognizer} ingest {task} FILE", "your own recordings, then"),
             (f"{recognizer} nightly {task} --accept-new-labels", "train on them"),
+        ]
+        return [
+            (f"{recognizer} serve", f"version {standing.champion} answers on port {settings.port}"),
+            (f"{recognizer} models", "what there is"),
+            *(own if standing.synthetic else ()),
         ]
     return [
         (f"{recognizer} gates {task}", "every check with its numbers"),

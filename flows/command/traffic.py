@@ -28,7 +28,13 @@ import click
 @click.option("--feedback", default=0.0, help="Share of the answers to which the truth is sent back, where known.")
 @click.option("--connections", default=64, show_default=True, help="At most so many at once.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds after which a request has failed.")
-@click.option("--seed", default=0, show_default=True, help="Of arrival times, order, cameras and feedback.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of arrival times, order, cameras and feedback.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def traffic(
     task: str,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,29 @@ from recognizer.errors import FormatError, InputError, LabelError, UsageError
 
 # NTU RGB+D names its files setup, camera, person, replication, action: S001C002P003R002A013.
 NTU_NAME = r"^S\d{3}C\d{3}(?P<subject>P\d{3})R\d{3}A\d{3}"
+PATTERN_HINT = "write a regular expression with one group, such as '^(p[0-9]+)_'"
+NAME_LENGTH = 200
+UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories that no name may hold: control characters, lone surrogates, ends of lines and paragraphs."""
 EXAMPLE = '{"classes": ["walking", ...], "subject_of": {"sequence name": "person", ...}}'
+
+
+def usable_name(name: str) -> bool:
+    """Whether a class or a person can be called so: something is seen, on one line, of at most 200 characters."""
+    return 0 < len(name.strip()) <= len(name) <= NAME_LENGTH and not any(
+        unicodedata.category(character) in UNSHOWN for character in name
+    )
+
+
+def require_names(names: Iterable[str], what: str, where: str) -> None:
+    """Raise FormatError unless every one is usable."""
+    for name in names:
+        if not usable_name(name):
+            raise FormatError(
+                f"{what} {name[:NAME_LENGTH]!a} cannot be used as a name",
+                where=where,
+                hint=f"write 1 to {NAME_LENGTH} characters that can be shown, on one line",
+            )
 
 
 @dataclass(frozen=True)
@@ -44,7 +67,7 @@ class Meta:
             )
         if self.subject_pattern is None:
             return
-        hint = "write a regular expression with one group, such as '^(p[0-9]+)_'"
+        hint = PATTERN_HINT
         try:
             groups = re.compile(self.subject_pattern).groups
         except re.error as error:
@@ -53,13 +76,20 @@ class Meta:
             raise UsageError(f"{self.subject_pattern!r} has no group", hint=hint)
 
     def subject(self, name: str) -> str | None:
-        """Who is seen in the sequence of this name, if that is known."""
+        """Who is seen in the sequence of this name, if that is known.
+
+        Raises:
+            UsageError: the pattern finds nobody where it finds something.
+        """
         if name in self.subject_of:
             return self.subject_of[name]
         found = re.search(self.subject_pattern or NTU_NAME, name)
         if found is None:
             return None
-        return found["subject"] if "subject" in found.re.groupindex else found[1]
+        subject = found["subject"] if "subject" in found.re.groupindex else found[1]
+        if subject == "":
+            raise UsageError(f"{self.subject_pattern!r} finds an empty person in the name {name!r}", hint=PATTERN_HINT)
+        return subject
 
 
 def read_meta(path: Path) -> Meta:
@@ -86,6 +116,8 @@ def read_meta(path: Path) -> Meta:
         raise FormatError("`classes` is no list of names", where=str(path), hint=hint)
     if not isinstance(subject_of, dict) or not all(isinstance(who, (str, int)) for who in subject_of.values()):
         raise FormatError("`subject_of` does not map names to persons", where=str(path), hint=hint)
+    require_names(classes or (), "class", str(path))
+    require_names((part for pair in subject_of.items() for part in map(str, pair) if part), "`subject_of`", str(path))
     for key in ("subject_pattern", "protocol"):
         if not isinstance(content.get(key), (str, type(None))):
             raise FormatError(f"`{key}` is no text", where=str(path), hint=hint)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recognizer.errors import FormatError, LabelError
-from recognizer.ingest.meta import Meta
+from recognizer.errors import FormatError, LabelError, first_line
+from recognizer.ingest.meta import Meta, require_names
 from recognizer.ingest.protocol import choose_split
 from recognizer.ingest.recorded import Recorded, Source
 from recognizer.sequences import SequenceSet, read_npz
@@ -37,7 +37,7 @@ def read_own(path: Path, meta: Meta | None = None, *, classes: tuple[str, ...] |
         found = read_npz(path)
         split = _split(path, found)
     except (TypeError, ValueError, IndexError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
-        raise FormatError(f"its arrays do not agree: {error}"[:300], where=str(path), hint=HINT) from error
+        raise FormatError(f"its arrays do not agree: {first_line(error)}", where=str(path), hint=HINT) from error
     for wanted in (meta.classes, classes):
         if wanted is not None and wanted != found.classes:
             raise LabelError(
@@ -45,6 +45,8 @@ def read_own(path: Path, meta: Meta | None = None, *, classes: tuple[str, ...] |
                 where=str(path),
                 hint="give the file's own class list, or write the file with the other one",
             )
+    require_names(found.classes, "class", str(path))
+    require_names((subject for subject in found.subjects if subject), "subject", str(path))
     if not len(found):
         raise FormatError("holds no sequences", where=str(path), hint="record some, or give another file")
     sequences = SequenceSet(
@@ -60,7 +62,7 @@ def _measure(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise FormatError(f"cannot be read as .npz: {error}", where=str(path), hint=HINT) from error
+        raise FormatError(f"cannot be read as .npz: {first_line(error)}", where=str(path), hint=HINT) from error
     if unpacked > GROWTH * path.stat().st_size + FREE_BYTES:
         raise FormatError(f"unpacks to {unpacked:,} bytes, far more than it weighs", where=str(path), hint=HINT)
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recognizer.errors import FormatError, InputError, UnsafeFile
+from recognizer.errors import FormatError, InputError, UnsafeFile, first_line
 
 # name in the file -> what it is to us; numpy 1 says `numpy.core`, numpy 2 `numpy._core`
 KNOWN = {
@@ -97,7 +97,7 @@ def load_pickle(path: Path) -> Any:
         error.where = str(path)
         raise
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = "it refers to what it does not hold" if isinstance(error, KeyError) else first_line(error)
         raise FormatError(
             f"is truncated or no pickle: {reason}", where=str(path), hint="copy or download the file again"
         ) from error

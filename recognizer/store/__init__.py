@@ -17,6 +17,7 @@
 | `freezes` | each task for which nothing changes | `freezes` |
 | `audit` | each event of a champion or rollout, chained by hashes; never changed | `audit` |
 | `audit_head` | the store: number and hash of the newest row of `audit` | `audit` |
+| `tallies` | each rollout whose evidence was folded: how far, and what came of it | `tallies` |
 | `predictions` | each answer that a client got, for as long as policy says | `predictions` |
 | `feedback` | each truth that was told about an answer | `feedback` |
 | `recognizer_schema` | the store: the revision of the tables above | Alembic |

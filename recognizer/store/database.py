@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from recognizer.errors import StoreUnavailable
+from recognizer.errors import NoStore
 from recognizer.home import writing
 from recognizer.store.engine import WRITES, make_engine, parse_url, sqlite_file
 from recognizer.store.failures import explain, shown
@@ -80,24 +80,26 @@ class Store:
         self.close()
 
 
-def open_store(url: str, *, migrate: bool = True) -> Store:
+def open_store(url: str, *, migrate: bool = True, make: bool = True) -> Store:
     """Open the store that `url` names; `Settings.database_url` is that URL.
 
     Args:
         url: `sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`.
         migrate: make the database, or bring its tables up to date; several processes may do so at once.
             Without it a database that is missing or older is refused.
+        make: make the database when it is missing. An empty one in its place would say that nothing should be served.
 
     Raises:
         UsageError: the URL is no good.
-        StoreUnavailable: the database is missing, damaged, does not answer, or is of another version.
+        NoStore: the database is missing, and is not to be made.
+        StoreUnavailable: it is damaged, does not answer, or is of another version.
         ReadOnlyHome: it has to be made or migrated and cannot be written.
     """
     parsed = parse_url(url)
     file = sqlite_file(parsed)
     if file is not None and not file.is_file():
-        if not migrate:
-            raise StoreUnavailable("there is no store yet", where=str(file), hint="recognizer nightly action")
+        if not (migrate and make):
+            raise _no_store(str(file))
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()  # SQLite would only say that it cannot open it
@@ -105,6 +107,8 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
     try:
         with store.read() as connection:
             found = current_revision(connection)
+        if found is None and not make:
+            raise _no_store(store.where)
         if standing(found, store.where, migrate=migrate):
             return store
         upgrade(store._engine, store.where)
@@ -112,3 +116,9 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
     except BaseException:
         store.close()
         raise
+
+
+def _no_store(where: str) -> NoStore:
+    return NoStore(
+        "there is no store yet", where=where, hint="put it back if it was lost; else recognizer nightly action"
+    )

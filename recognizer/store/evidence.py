@@ -144,4 +144,5 @@ def _batch(row: Any) -> Batch:
         paired=paired,
         compared=counts["compared"],
         disagreed=counts["disagreed"],
+        share=counts["share"],
     )

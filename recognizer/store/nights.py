@@ -143,6 +143,21 @@ def begin(
         return _change(connection, found, again | present)
 
 
+def start_fresh(store: Store, key: NightKey, identity: str, *, lease: Lease | None = None) -> Night:
+    """Let an open night train from nothing, because the weights it started from are lost.
+
+    Raises:
+        Conflict: the night has ended, or the lease is lost.
+        NotFound: the night was never begun.
+    """
+    with store.write() as connection:
+        fence(connection, lease)
+        found = _require(connection, key)
+        if found.outcome is not None:
+            raise Conflict(f"the night has ended as {found.outcome}", where=str(key), hint="begin it again first")
+        return _change(connection, found, {"parent": None, "identity": identity})
+
+
 def advance(store: Store, key: NightKey, step: str, *, lease: Lease | None = None, **facts: Unpack[Facts]) -> Night:
     """Note that a night enters a step, before the step is acted on.
 

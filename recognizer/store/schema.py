@@ -247,6 +247,14 @@ audit_head = Table(
     CheckConstraint("id = 1", name="ck_audit_head_one_row"),
 )
 
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("rollout", RowNumber, ForeignKey("rollouts.id", name="fk_tallies_rollout"), primary_key=True),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("content", JSON, nullable=False),
+)
+
 predictions = Table(
     "predictions",
     metadata,

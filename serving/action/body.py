@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from recognizer.errors import FormatError, UnsupportedMedia
+from recognizer.errors import FormatError, UnsupportedMedia, first_line
 from serving.action.window import ActionWindow, make_window
 
 JSON = "application/json"
@@ -83,9 +83,11 @@ def read_npy(body: bytes) -> NDArray[np.generic]:
     try:
         shape, fortran, dtype = _read_header(header)
     except (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError) as error:
-        raise _no_npy(f"is not .npy: {(str(error).splitlines() or [''])[0]}") from error
+        raise _no_npy(f"is not .npy: {first_line(error)}") from error
     if dtype.hasobject or dtype.kind not in "fiu":
         raise _no_npy(f"holds {dtype}, expected numbers; objects are never unpickled")
+    if any(type(side) is not int for side in shape):  # numpy takes True for a number here
+        raise _no_npy(f"has the shape {list(shape)}, which is not one of whole numbers")
     if any(side < 0 for side in shape):
         raise _no_npy(f"has the negative shape {list(shape)}")
     if len(shape) not in (3, 4) or 0 in shape:

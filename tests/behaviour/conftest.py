@@ -59,8 +59,8 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
     """A tiny model that passes its warm-up and misbehaves on requests: where some joint is seen for sure.
 
     Args:
-        kind: raises, nan, shape, sum, hangs (a loop of nodes), allocates (more than any machine has) or grows (a loop
-            that takes 4 MB more each turn).
+        kind: raises, nan, shape, sum, hangs (a loop of nodes), kernel (one node that takes seconds, which nothing can
+            stop), allocates (more than any machine has) or grows (a loop that takes 4 MB more each turn).
     """
     model = tiny_model(bias)
     graph = model.graph
@@ -71,6 +71,7 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
             constant(np.array(1.0, np.float32), "one"),
             constant(np.array([0], np.int64), "zero"),
             constant(np.array([2**44], np.int64), "huge"),
+            constant(np.array([5000], np.int64), "large"),
             constant(np.array([1], np.int64), "high"),
         ]
     )
@@ -98,6 +99,14 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
             node("Unsqueeze", ["width", "zero"], ["wide"]),
             node("Concat", ["high", "wide"], ["repeats"], axis=0),
             node("Tile", ["answer", "repeats"], ["scores"]),
+        ],
+        "kernel": [
+            node("Mul", ["fire64", "large"], ["extra"]),
+            node("Add", ["extra", "high"], ["side"]),
+            node("Concat", ["side", "side"], ["sides"], axis=0),
+            node("Expand", ["one", "sides"], ["matrix"]),
+            node("MatMul", ["matrix", "matrix"], ["product"]),
+            *_add_nothing("product"),
         ],
         "hangs": [node("Loop", ["count", "", "answer"], ["scores"], body=_endless())],
         "grows": [node("Loop", ["count", "", "answer"], ["scores", "heap"], body=_hoarding())],

@@ -196,6 +196,20 @@ def test_a_challenger_that_hangs_is_given_up_and_its_threads_come_back(start, ma
     assert process.health()["stuck"] == 0
 
 
+def test_threads_in_a_kernel_that_nothing_can_stop_are_left_behind(start, make_bad_model):
+    process = start("kernel", make_bad_model, deadline_ms=200)
+    process.converge(1, 2, share=1.0)
+    answers = []
+    while process.health()["stuck"] < 2:
+        answers += process.answers(4, concurrent=4)
+        assert process.split()["threads"]["busy"] <= 2
+    assert set(arms(answers)) == {("champion", 1)}
+    assert sum("recovered" in answer for answer in answers) == 2
+    process.until(lambda: process.breaker() == "OPEN")
+    assert "do not come back" in process.split()["breaker"]["reason"]
+    process.until(lambda: process.health()["stuck"] == 0)
+
+
 def test_a_slow_challenger_leaves_the_champion_its_time(start, make_bad_model):
     process = start("hangs", make_bad_model, deadline_ms=300)
     process.converge(1, 2, share=1.0)

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 
 from flows.command.main import main
+from recognizer.home import checkout
 
 
 @pytest.fixture
@@ -98,11 +100,20 @@ def test_a_bad_file_is_refused_with_the_next_step_and_leaves_nothing(recognizer,
         (["nightly", "dance"], 4, "use one of: action"),
         (["train", "action"], 4, "recognizer ingest action FILE"),
         (["evaluate", "action", "--model", "champion"], 4, "recognizer nightly action"),
-        (["evaluate", "action", "--model", "7"], 4, "recognizer models"),
+        (["evaluate", "action", "--model", "7"], 4, "recognizer nightly action"),
         (["gates", "action"], 4, "recognizer nightly action"),
-        (["gates", "action", "3"], 4, "recognizer models"),
+        (["gates", "action", "3"], 4, "recognizer nightly action"),
+        (["models", "pose"], 4, "use one of: action"),
+        (["gates", "pose"], 4, "use one of: action"),
+        (["evaluate", "pose", "--model", "champion"], 4, "use one of: action"),
+        (["evaluate", "action"], 4, "recognizer ingest action FILE"),
+        (["evaluate", "action", "--meta", "meta.json"], 2, "--data FILE"),
+        (["evaluate", "action", "--subject-pattern", "^(p)"], 2, "--data FILE"),
         (["schedule", "--time-zone", "Mars/Base"], 2, "RECOGNIZER_TIME_ZONE"),
         (["serve", "--port", "70000"], 2, "RECOGNIZER_PORT"),
+        (["ingest", "action", "--synthetic", "--seed", "-1"], 2, "--seed"),
+        (["ingest", "action", "file.pkl", "--seed", "-1"], 2, "--seed"),
+        (["traffic", "action", "--seed", "-1"], 2, "--seed"),
         (["no-such-command"], 2, "No such command"),
         (["ingest", "action", "--no-such-option"], 2, "No such option"),
     ],
@@ -113,6 +124,52 @@ def test_wrong_use_names_the_next_step(recognizer, tmp_path, monkeypatch, argume
     assert ended == code, err
     assert says in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["ingest", "action", "--synthetic", "--seed", "-1"], ["models", "--no-such-option"], ["models", "pose"]],
+    ids=" ".join,
+)
+def test_a_program_reads_the_error_as_json(recognizer, arguments):
+    ended, out, _ = recognizer(*arguments, "--json")
+    assert ended in (2, 4)
+    assert set(json.loads(out)) == {"error", "what", "where", "next"}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        ([1], "key prepare holds no tasks"),
+        ({"action": {}}, "prepare.action.validation_share is missing"),
+        ({"action": {"validation_share": "abc"}}, "prepare.action.validation_share is 'abc'"),
+        ({"action": {"validation_share": 1.5}}, "between 0 and 1"),
+        ({"action": {"validation_share": -1}}, "between 0 and 1"),
+    ],
+)
+def test_bad_parameters_are_named_when_data_is_ingested(recognizer, tmp_path, prepare, says):
+    content = yaml.safe_load((checkout() / "params.yaml").read_text())
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "params.yaml").write_text(yaml.safe_dump({**content, "prepare": prepare}))
+    ended, _, err = recognizer("ingest", "action", "--synthetic", "--count", "80")
+    assert ended == 2, err
+    assert says in err
+    assert "Next: " in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["models"], ["gates", "action"], ["evaluate", "action", "--model", "champion"], ["nightly", "action"]],
+    ids=" ".join,
+)
+def test_whoever_only_reads_makes_no_store(recognizer, tmp_path, arguments):
+    """A running service would take the empty one for what it should follow."""
+    recognizer(*arguments)
+    assert not list((tmp_path / "home").glob("recognizer.db*"))
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "recognizer.db").touch()
+    recognizer(*arguments)
+    assert (tmp_path / "home" / "recognizer.db").stat().st_size == 0
 
 
 def test_listings_of_an_empty_home(recognizer):
@@ -137,3 +194,7 @@ def test_a_snapshot_is_shown_and_kept(recognizer, tmp_path):
     assert "has data already" in out
     ended, out, _ = recognizer("ingest", "action", "--synthetic", "--count", "80")
     assert "recognizer nightly action" in out.splitlines()[-1]
+    ended, _, err = recognizer("evaluate", "action")
+    assert ended == 4
+    assert "`dvc repro`" in err
+    assert "--model champion" in err

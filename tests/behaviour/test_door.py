@@ -14,7 +14,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from recognizer.settings import Settings
-from serving.door import DRAIN, Door
+from recognizer.store import open_store
+from serving.door import Door
+from serving.intake import DRAIN
 from serving.worker import Worker
 
 JSON, NPY = {"content-type": "application/json"}, {"content-type": "application/x-npy"}
@@ -172,12 +174,23 @@ def test_an_answer_survives_the_refusals(served):
         ("GET", "/ready", 200),
         ("GET", "/readyz", 200),
         ("GET", "/v1/other", 404),
+        ("GET", "/", 200),
+        ("HEAD", "/", 200),
+        ("POST", "/", 405),
+        ("GET", "/static_content/swagger-ui.css", 404),
+        ("GET", "/assets/index.js", 404),
     ],
 )
 def test_addresses(served, method, path, status):
     response = served.client.request(method, path)
     assert response.status_code == status
     assert bool(response.content) == (method != "HEAD")
+
+
+def test_the_front_page_names_what_there_is(served):
+    content = served.client.get("/").json()
+    assert content["name"] == "recognizer"
+    assert {"/v1/action", "/health", "/ready"} <= set(content["paths"])
 
 
 def test_health_says_what_is_served(served, module_home):
@@ -319,6 +332,28 @@ def test_a_repaired_package_comes_into_service(small_home, start):
     small_home.bless(2)
     until(lambda: not process.health()["problems"], lambda: process.worker._stopping.wait(0.05))
     assert process.post(npy(WINDOW), NPY).json()["model"]["version"] == 2
+
+
+def test_an_empty_store_takes_no_champion_out(small_home, start, tmp_path):
+    small_home.release(1)
+    process = start(small_home)
+    away = tmp_path / "away"
+    away.mkdir()
+    for file in small_home.home.root.glob("recognizer.db*"):
+        file.rename(away / file.name)
+    open_store(f"sqlite:///{small_home.home.store}").close()
+    until(lambda: "put the store back" in str(process.health()), lambda: process.post(npy(WINDOW), NPY))
+    assert process.health()["status"] == "degraded"
+    assert process.health()["champions"]["action"]["version"] == 1
+    assert process.post(npy(WINDOW), NPY).status_code == 200
+    assert process.client.get("/ready").status_code == 200
+    for file in small_home.home.root.glob("recognizer.db*"):
+        file.unlink()
+    for file in away.iterdir():
+        file.rename(small_home.home.root / file.name)
+    small_home.release(2)
+    until(lambda: process.health()["generation"] == 2, lambda: process.post(npy(WINDOW), NPY))
+    assert process.health()["status"] == "ok"
 
 
 def test_store_gone_goes_on_and_catches_up(small_home, start, tmp_path):

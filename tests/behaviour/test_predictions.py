@@ -197,6 +197,7 @@ def test_feedback_that_is_faster_than_the_log_waits_for_it(store, store_url):
         (b'{"prediction_id": "a", "truth": "b", "more": 1}', JSON, FormatError, 422),
         (told("a"), "text/plain", UnsupportedMedia, 415),
     ],
+    ids=range(11),
 )
 def test_what_is_no_feedback_is_refused(desk, body, media_type, error, status):
     with pytest.raises(error) as caught:

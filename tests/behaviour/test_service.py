@@ -275,6 +275,31 @@ def test_a_client_that_breaks_off_harms_nobody(service):
     assert "Traceback" not in service.log.read_text()
 
 
+def test_a_client_that_sends_far_too_much_reads_why_it_was_refused(service):
+    status, content = service.request("POST", "/v1/action", bytes(100 * 2**20), {"content-type": "application/x-npy"})
+    assert (status, content["error"]) == (413, "TooLarge")
+    assert "RECOGNIZER_BODY_LIMIT_MB" in content["next"]
+
+
+def test_a_body_that_never_comes_is_answered(service):
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        connection.sendall(b"POST /v1/action HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n123")
+        answer = b""
+        while part := connection.recv(65536):  # ends only when the service closes the connection
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"TooSlow" in answer
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/static_content/swagger-ui-bundle.js", 404), ("/static_content/", 404)]
+)
+def test_no_page_loads_anything_from_elsewhere(service, path, status):
+    found, content = service.request("GET", path)
+    assert found == status
+    assert "//" not in json.dumps(content)
+
+
 @pytest.mark.parametrize("path", ["/v1/action", "/v1/action/", "/v1//action", "//v1/action", "/V1/action", "/action"])
 @pytest.mark.parametrize("media_type", ["application/vnd.bentoml+pickle", "multipart/form-data; boundary=x"])
 def test_no_way_around_the_door(service, path, media_type):

@@ -2,16 +2,19 @@
 
 import json
 import shutil
+import socket
 
 import pytest
 
 from flows import steps
 from flows.aliases import mirror_aliases
 from flows.ingestion import IngestRequest, ingest_recordings
+from flows.lineage import has_weights, weights_file
 from flows.night import NightRequest, NightResult
 from flows.nightly import go_through
 from flows.opening import open_night
 from flows.registry import Registry
+from flows.standing import Standing, read_standing
 from recognizer.action import Finish, Promote
 from recognizer.blessing import verify_blessing
 from recognizer.errors import LineageChanged, NotFound, StorageError, TrainingError
@@ -21,7 +24,8 @@ from recognizer.package import PackageStore
 from recognizer.rollout import Phase
 from recognizer.sequences import write_npz
 from recognizer.settings import Settings
-from recognizer.store import nights, rollouts, served
+from recognizer.store import checks as stored_checks
+from recognizer.store import nights, rollouts, served, versions
 from recognizer.synthetic import generate
 
 
@@ -179,6 +183,62 @@ def test_killed_right_after_its_promotion_it_has_promoted(place):
     assert (first.outcome, first.version) == (Outcome.PROMOTED, 1)
     assert (place.root / first.report).is_file()
     assert place.trainings() == 1
+
+
+def test_a_lost_store_makes_the_marks_in_the_folder_void(place):
+    """`runs/` says that everything was done; the new store knows of no version, so it is registered and promoted."""
+    first = run(place, night="2026-11-16")
+    for left in place.root.glob("recognizer.db*"):
+        left.unlink()
+    ingest(place, synthetic=200)
+    again = run(place, night="2026-11-16")
+    assert (again.outcome, again.version, again.digest) == (Outcome.PROMOTED, 1, first.digest)
+    assert serves(place).champions["action"].version == 1
+    assert place.trainings() == 1
+    with place.store() as store:
+        assert [version.version for version in versions.list(store, "action")] == [1]
+        assert stored_checks.of(store, first.digest)
+        assert read_standing(store, again) == Standing(champion=1, synthetic=True)
+
+
+def test_what_a_killed_process_left_half_written_is_swept_when_the_night_goes_on(place):
+    with open_night(place.settings, NightRequest("action", night="2026-11-16")) as night:
+        broken = {**steps.WORK, Step.TRAIN: raising(KeyboardInterrupt())}
+        with pytest.raises(KeyboardInterrupt):
+            go_through(night, broken)
+        left = night.folder / "done" / night.row.night / f".promote.json.{socket.gethostname()}-{2**22 + 1}.7.partial"
+        left.write_bytes(b"{")
+    run(place, night="2026-11-16")
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["put back from the night's folder", "a fresh start"])
+def test_damaged_weights_of_the_champion_stop_no_night(place, kept):
+    first = run(place, night="2026-11-16")
+    parent = PackageStore(place.home.packages).card(first.digest).weights
+    weights_file(place.home, parent).write_bytes(b"no weights")
+    if not kept:
+        (made,) = (place.root / "runs").glob("*/*/trained/weights.pt")
+        made.unlink()
+    second = run(place, night="2026-11-17", seed=1)
+    assert second.outcome is Outcome.RELEASED
+    assert PackageStore(place.home.packages).card(second.digest).parent == (parent if kept else None)
+    assert has_weights(place.home, parent) == kept
+
+
+def test_a_night_whose_parent_was_damaged_meanwhile_goes_on_from_nothing(place):
+    first = run(place, night="2026-11-16")
+    broken = {**steps.WORK, Step.TRAIN: raising(StorageError("the disk is full", hint="free some space"))}
+    with (
+        open_night(place.settings, NightRequest("action", night="2026-11-17", seed=1)) as night,
+        pytest.raises(StorageError),
+    ):
+        go_through(night, broken)
+    weights_file(place.home, PackageStore(place.home.packages).card(first.digest).weights).unlink()
+    next((place.root / "runs").glob("*/*/trained/weights.pt")).unlink()
+    second = run(place, night="2026-11-17", seed=1)
+    assert second.outcome is Outcome.RELEASED
+    assert PackageStore(place.home.packages).card(second.digest).parent is None
 
 
 def test_what_breaks_before_the_first_step_is_told_too(place):

@@ -189,6 +189,8 @@ def test_nan_in_json_is_named():
         (npy(np.array(["a"])), "expected numbers"),
         (npy(np.ones(3, dtype=[("a", "f4")])), "expected numbers"),
         (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 17, 2), }"), "takes"),
+        (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (True, True, 17, 2), }"), "whole numbers"),
+        (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': tuple([1, 1]), }"), "not .npy"),
         (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 17, 2), }") + b"\0" * 136, "negative"),
         (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 17, 2), }"), "shape"),
         (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1, " * 20 + "), }"), "shape"),
@@ -201,6 +203,7 @@ def test_refused_npy(body, says):
     with pytest.raises(FormatError, match=says) as caught:
         read_npy(body)
     assert "numpy.save" in caught.value.hint
+    assert " at 0x" not in caught.value.what
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from recognizer.evidence import ArmCounts, Batch, PairCounts
 from recognizer.fold import begin, update
 from recognizer.judge import Ruling, judge, replay
 from recognizer.limits import Guard, JudgeLimits, SignalLimits
-from recognizer.report.evidence import evidence_plot
 from recognizer.sequential import FINE, WORSE, pairs
 from recognizer.split import Mode
 from recognizer.tally import Numbered, Tally
@@ -362,12 +361,3 @@ def test_batches_without_answers_are_no_evidence_for_thousands_either():
     watch, zeros = Watch(LIMITS, 3), np.zeros(3, int)
     watch.add(Turn(0, zeros, zeros, dict.fromkeys(EVENTS, (zeros, zeros))))
     assert all((capital.log_e == 0).all() for kinds in watch.capital.values() for capital in kinds.values())
-
-
-def test_evidence_is_drawn_over_time_with_its_verdict():
-    items = [Numbered(place, item) for place, item in enumerate(repeated(5, 500, {}, 50, {"error": 2}), 1)]
-    plot = evidence_plot(replay(items, DECLARED), DECLARED)
-    assert "WORSE: error: challenger" in plot.alt
-    assert plot.svg == evidence_plot(replay(items, DECLARED), DECLARED).svg
-    assert b"disagreement" in plot.svg
-    assert "no evidence yet" in evidence_plot((), LIMITS).alt

@@ -38,6 +38,13 @@ def test_what_a_meta_file_may_say(tmp_path, content, expected):
         ('{"subject_of": ["a"]}', FormatError, "subject_of"),
         ('{"subject_of": {"a": [1]}}', FormatError, "subject_of"),
         ('{"subject_pattern": 3}', FormatError, "subject_pattern"),
+        (r'{"classes": ["a", "\ud800"]}', FormatError, r"class '\\ud800' cannot be used"),
+        ('{"classes": ["a", ""]}', FormatError, "class '' cannot be used"),
+        ('{"classes": ["a", "  "]}', FormatError, "cannot be used as a name"),
+        (r'{"classes": ["a", "b\u001b[2J"]}', FormatError, "cannot be used as a name"),
+        (f'{{"classes": ["a", "{"b" * 201}"]}}', FormatError, "1 to 200 characters"),
+        (r'{"subject_of": {"s1": "\ud800"}}', FormatError, "`subject_of` .* cannot be used"),
+        (r'{"subject_of": {"\udfff": "p1"}}', FormatError, "`subject_of` .* cannot be used"),
         ('{"subject_pattern": "("}', UsageError, "regular expression"),
         ('{"subject_pattern": "p"}', UsageError, "group"),
         ('{"protocol": ["xsub"]}', FormatError, "protocol"),
@@ -71,6 +78,12 @@ def test_missing_meta_file(tmp_path):
 )
 def test_who_is_seen(meta, name, subject):
     assert meta.subject(name) == subject
+
+
+def test_an_empty_person_is_refused():
+    with pytest.raises(UsageError, match="finds an empty person in the name 'p3_boxing'") as caught:
+        Meta(subject_pattern="()").subject("p3_boxing")
+    assert "one group" in caught.value.hint
 
 
 A, B, C = ("a",), ("b",), ("c",)

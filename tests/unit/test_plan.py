@@ -57,6 +57,7 @@ def test_a_plan_survives_the_store(strategy):
         (lambda: canary(-0.01), "a share of -0.01"),
         (lambda: canary(float("nan")), "a share of nan"),
         (lambda: PlannedStep(Step.BAKE, 0.5), "BAKE has a share of 0.5"),
+        (lambda: PlannedStep(Step.BAKE, 0.05, 60, 61), "lasts at least 61 of 60 s"),
         (lambda: PlannedStep(Step.SHADOW, 0.01), "SHADOW has a share"),
         (lambda: PlannedStep(Step.PROMOTE, 0.01), "PROMOTE has a share"),
         (lambda: PlannedStep(Step.SHADOW, seconds=0), "ends after 0 s"),

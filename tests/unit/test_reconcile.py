@@ -324,3 +324,47 @@ def test_without_its_champion_a_split_is_worth_nothing(bench):
     bench.packages.bad.clear()
     assert bench.step(LAST_RETRY) == {"action": 2}
     assert beside(bench) == {"action": 1}
+
+
+@pytest.mark.parametrize(
+    ("found", "serves", "generation", "lost"),
+    [
+        (Served(0, {}), {"action": 2, "pose": 5}, 2, "action, pose"),
+        (Served(1, {}), {"action": 2, "pose": 5}, 2, "action, pose"),
+        (Served(1, {"action": champion(1)}), {"action": 1, "pose": 5}, 1, "pose"),
+        (Served(1, {"action": champion(1), "pose": champion(4, "pose")}), {"action": 1, "pose": 4}, 1, None),
+        (Served(3, {"action": champion(3)}), {"action": 3}, 3, None),
+    ],
+    ids=["empty", "behind", "behind, one champion", "a backup", "ahead"],
+)
+def test_a_store_that_has_lost_champions_takes_none_out(bench, found, serves, generation, lost):
+    bench.wanted.promote(champion(1), champion(5, "pose"))
+    bench.step()
+    bench.wanted.promote(champion(2))
+    assert bench.step() == {"action": 2, "pose": 5}
+    before, bench.wanted.served = bench.wanted.served, found
+    for _ in range(3):
+        assert bench.step() == serves
+    assert bench.releases.newest.generation == generation
+    problem = bench.reconciler.store_problem
+    assert (problem is None) == (lost is None)
+    if problem is not None:
+        assert f"no champion of {lost};" in problem.error["what"]
+        assert "put the store back" in problem.error["next"]
+        bench.wanted.served = before
+        assert bench.step() == {"action": 2, "pose": 5}
+        assert bench.reconciler.store_problem is None
+
+
+def test_a_new_store_is_followed_from_its_first_champion_on(bench):
+    bench.wanted.promote(champion(1))
+    bench.step()
+    bench.wanted.promote(champion(2))
+    bench.step()
+    bench.wanted.served = Served(0, {})
+    assert bench.step() == {"action": 2}
+    bench.wanted.served = Served(1, {"action": champion(9)})
+    assert bench.step() == {"action": 9}
+    assert bench.reconciler.store_problem is None
+    bench.wanted.promote(champion(10))
+    assert bench.step() == {"action": 10}

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import tomllib
 
+import click
+
 from flows.command.main import cli
 from flows.command.reference import render
 from recognizer.home import checkout
@@ -13,8 +15,15 @@ def test_the_reference_is_up_to_date():
     assert (checkout() / "docs" / "cli.md").read_text() == render(), "run `make docs`"
 
 
+def commands(group):
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands(command)
+
+
 def test_every_command_says_what_it_does():
-    assert all(command.help and command.help.split("\n")[0].endswith(".") for command in cli.commands.values())
+    assert all(command.help and command.help.split("\n")[0].endswith(".") for command in commands(cli))
 
 
 def test_help_pays_for_no_heavy_library():

@@ -203,6 +203,14 @@ def test_immediate_waits_for_nobody(asked):
 
 # Every step and every ruling ------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize(("seconds", "kind"), [(0, Wait), (599, Wait), (600, Finish)])
+def test_a_bake_lasts_for_its_time_however_good_the_evidence(seconds, kind):
+    baking = rollout(BAKE, plan=make_plan(bake_seconds=600))
+    assert isinstance(act(baking, observed(Ruling.GOOD, champion=NEW), seconds), kind)
+    assert isinstance(act(baking, observed(Ruling.WORSE, champion=NEW), seconds), Abort)  # a bad one waits for nothing
+
+
 LATE = DAY + 1
 STEPS = {SHADOW: "SHADOW", FIVE: "CANARY 5 %", NINE: "CANARY 9 %", BAKE: "BAKE"}
 TABLE = [

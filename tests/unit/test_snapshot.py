@@ -161,6 +161,8 @@ def test_a_split_inside_our_own_form(tmp_path):
         ({"labels": np.full(12, 7)}, LabelError, "ann-0"),
         ({"names": np.array(["twin"] * 12)}, InputError, "twin"),
         ({"names": np.array([{}] * 12, dtype=object)}, FormatError, "npz"),
+        ({"classes": np.array(["sit", "\x1b[2J"])}, FormatError, "cannot be used as a name"),
+        ({"classes": np.array(["sit", "r" * 201])}, FormatError, "cannot be used as a name"),
         ({"image_shapes": np.zeros((12, 2), int)}, InputError, "ann-0"),
         ({"image_shapes": np.zeros(12, int)}, FormatError, "agree"),
         ({"keypoints": np.full((54, 17, 2), np.nan, np.float32)}, InputError, "ann-0"),

@@ -309,3 +309,10 @@ def test_missing_file_and_folder(tmp_path):
     for path in (tmp_path / "none.pkl", tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
             load_pickle(path)
+
+
+def test_a_text_file_is_told_in_words(tmp_path):
+    path = tmp_path / "text.pkl"
+    path.write_text("hello")
+    with pytest.raises(FormatError, match="it refers to what it does not hold"):
+        load_pickle(path)

@@ -1,4 +1,4 @@
-"""The prediction log, and what was true."""
+"""The prediction log, what was true, and the judge's tallies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,12 @@ RowNumber = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.create_table(
+        "tallies",
+        sa.Column("rollout", RowNumber, sa.ForeignKey("rollouts.id", name="fk_tallies_rollout"), primary_key=True),
+        sa.Column("ordinal", sa.BigInteger, nullable=False),
+        sa.Column("content", sa.JSON, nullable=False),
+    )
     op.create_table(
         "predictions",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -48,3 +54,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("feedback")
     op.drop_table("predictions")
+    op.drop_table("tallies")
