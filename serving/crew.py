@@ -10,7 +10,7 @@ from typing import Any
 
 from recognizer.tasks import Cancel
 from serving.breadcrumb import Breadcrumb
-from serving.memory import Memory
+from serving.growth import Memory
 from serving.outcome import Outcome, run
 from serving.servable import Servable
 

@@ -16,7 +16,7 @@ from recognizer.keys import Keyring
 from recognizer.package import MODEL, PackageCard, PackageStore
 from recognizer.rollout.split import Split
 from recognizer.tasks import Predictor, load_predictor
-from serving.room import require_room
+from serving.memory import require_room
 from serving.servable import Opened, Servable
 
 RECORDED = 3

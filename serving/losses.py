@@ -27,7 +27,7 @@ import structlog
 
 from recognizer.store.processes import is_alive
 from serving.breadcrumb import Left, read_breadcrumb
-from serving.memory import count_kills
+from serving.growth import count_kills
 
 SILENT = 3
 """Deaths without a known cause that count as one loss."""

@@ -1,61 +1,18 @@
-"""The memory of this process: how much it holds, whether a run of a new model needs too much of it, and its return."""
+"""The memory of this process."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from recognizer.errors import PluginError
+from recognizer.errors import StorageError
 
-_STATM = Path("/proc/self/statm")
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-_KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control", "/proc/vmstat")
-"""Where Linux counts what it killed for memory: in this container (two versions of it), and on the whole machine."""
-
-
-class Memory:
-    """The memory of this process as it was at the last `tick`, and the growth that one run may cause.
-
-    A run is held against what was there just before it began. Whatever else grows meanwhile is charged to it as well:
-    the limit is to be far above what requests and the load of a model need.
-
-    Args:
-        limit: bytes; without one nothing is too much.
-        read: bytes that the process holds now.
-    """
-
-    def __init__(self, limit: int | None = None, read: Callable[[], int] | None = None) -> None:
-        self._limit = limit
-        self._read = read or resident_bytes
-        self.resident = 0 if limit is None else self._read()
-
-    def tick(self) -> None:
-        if self._limit is not None:
-            self.resident = self._read()
-
-    def excess(self, before: int) -> PluginError | None:
-        """Why a run that began at `before` bytes has to end; None while it may go on."""
-        grown = self.resident - before
-        if self._limit is None or grown <= self._limit:
-            return None
-        return PluginError(
-            f"the process grew by {grown / 2**20:.0f} MB while it ran (limit {self._limit / 2**20:.0f} MB)",
-            hint="raise RECOGNIZER_CHALLENGER_MEMORY_MB if the model needs that much for one request",
-        )
-
-
-def resident_bytes() -> int:
-    """What this process holds in memory now."""
-    try:
-        return int(_STATM.read_bytes().split()[1]) * _PAGE
-    except OSError:  # no Linux
-        return int(psutil.Process().memory_info().rss)
+NEEDED_TIMES, NEEDED_BESIDES = 2, 64 * 1024**2
+"""Loading a model took 2.0 times its file at 100 and 400 MB, and 8 MB more at 10 MB; then it has to answer."""
 
 
 def give_back() -> None:
@@ -68,19 +25,29 @@ def give_back() -> None:
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def count_kills() -> int:
-    """How many processes the system has killed for memory since it started; -1 when it does not tell."""
-    found = [
-        int(line.split()[1])
-        for path in _KILLS
-        for line in _lines(Path(path))
-        if line.startswith("oom_kill ") and line.split()[1].isdigit()
-    ]
-    return sum(found) if found else -1
+def require_room(size: int, where: str) -> None:
+    """Make sure that a model can be loaded beside what serves.
+
+    Args:
+        size: bytes of its file.
+
+    Raises:
+        StorageError: less memory is free than loading took for models of any size that were measured.
+    """
+    needed, free = NEEDED_TIMES * size + NEEDED_BESIDES, free_bytes()
+    if free < needed:
+        raise StorageError(
+            f"loading it takes about {needed // 1024**2:,} MB, {free // 1024**2:,} MB of memory are free",
+            where=where,
+            hint="give the service more memory, or start fewer workers; loading is tried again",
+        )
 
 
-def _lines(path: Path) -> list[str]:
+def free_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory that this process may still take: of the machine, or of its control group when that has less."""
+    free = int(psutil.virtual_memory().available)
     try:
-        return path.read_text().splitlines()
+        limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))
     except OSError:
-        return []
+        return free
+    return free if limit == "max" else min(free, max(int(limit) - int(used), 0))

@@ -18,8 +18,8 @@ from serving.breaker import Breaker, BreakerLimits
 from serving.breaker import State as BreakerState
 from serving.crew import GRACE, Crew
 from serving.evidence import Evidence
+from serving.growth import Memory
 from serving.latency import Latency
-from serving.memory import Memory
 from serving.outcome import Outcome
 from serving.servable import Servable, State
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from recognizer.tasks import Cancel
-from serving.memory import Memory
+from serving.growth import Memory
 
 TICK_SECONDS = 0.05
 

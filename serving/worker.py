@@ -20,10 +20,10 @@ from serving.controller import Controller
 from serving.desired import Desired
 from serving.endpoint import find_endpoints
 from serving.feedback import FeedbackDesk
+from serving.growth import Memory, count_kills
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
-from serving.memory import Memory, count_kills
 from serving.reconcile import Reconciler, Wants
 from serving.record import Recorder
 from serving.release import Problem, Releases

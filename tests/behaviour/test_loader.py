@@ -6,7 +6,7 @@ import pytest
 from recognizer.errors import InvalidAnswer, PluginError, StorageError
 from recognizer.rollout.split import Mode, Split
 from recognizer.store.served import Champion
-from serving import room
+from serving import memory
 from serving.loader import Loader, recorded_inputs
 from serving.servable import State
 
@@ -78,7 +78,7 @@ def test_the_newest_logged_inputs_are_taken(small_home):
 
 def test_a_model_for_which_there_is_no_room_is_not_loaded(small_home, monkeypatch):
     small_home.release(2)
-    monkeypatch.setattr(room, "free_bytes", lambda: room.NEEDED_BESIDES)
+    monkeypatch.setattr(memory, "free_bytes", lambda: memory.NEEDED_BESIDES)
     with pytest.raises(StorageError, match="MB of memory are free") as caught:
         loader(small_home).load(champion(small_home))
     assert "tried again" in caught.value.hint
@@ -91,5 +91,5 @@ def test_a_control_group_may_leave_less_than_the_machine(tmp_path, limit, used, 
     if limit is not None:
         (tmp_path / "memory.max").write_text(limit)
         (tmp_path / "memory.current").write_text(used)
-    found = room.free_bytes(tmp_path)
+    found = memory.free_bytes(tmp_path)
     assert found > 10_000 if free is None else found == free

@@ -11,8 +11,8 @@ from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Prediction
 from serving.canary import ask
 from serving.crew import Crew
+from serving.growth import Memory, count_kills, resident_bytes
 from serving.latency import Latency
-from serving.memory import Memory, count_kills, resident_bytes
 from serving.outcome import run
 from serving.servable import Opened, Servable
 from serving.trial import Trials
