@@ -190,6 +190,7 @@ def _kill(service: Service, shelf: Shelf, store: Store, windows: Sequence[Window
     ended = until_ended(store, rollout, 90)
     report = sending.end()
     consistent = ended.phase is (Phase.ABORTED if point == "SHADOW" else Phase.HEALTHY)
+    consistent &= quarantine.find(store, ended.digest) is None
     most = 16 * workers  # what one worker can hold at this rate is less; the count itself is shown
     figure = f"{report.failed} failed{told(report)}, back after {back:.1f} s, rollout {ended.phase}"
     who = "one worker" if workers == 1 else "all workers"
