@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from recognizer.blessing import verify_blessing
-from recognizer.errors import InputError, PackageTampered, PluginError, RecognizerError
+from recognizer.errors import PackageTampered, PluginError, RecognizerError
 from recognizer.keys import Keyring
 from recognizer.package import MODEL, PackageCard, PackageStore
-from recognizer.rollout.split import Split
-from recognizer.tasks import Predictor, load_predictor
+from recognizer.tasks import load_predictor
 from serving.memory import require_room
 from serving.servable import Opened, Servable
-
-RECORDED = 3
-"""Logged inputs that a model answers before it is AVAILABLE."""
 
 
 class Wanted(Protocol):
@@ -43,15 +37,12 @@ class Loader:
         packages: folder of the package store.
         keys: folder of the public keys; read anew at each load, so that a new key needs no restart.
         threads: onnxruntime threads of one session.
-        inputs: folder of logged inputs, by task and day: the newest warm a model up.
     """
 
-    def __init__(self, packages: Path, keys: Path, *, threads: int, inputs: Path | None = None) -> None:
+    def __init__(self, packages: Path, keys: Path, *, threads: int) -> None:
         self._packages = PackageStore(packages)
         self._keys = keys
         self._threads = threads
-        self._inputs = inputs
-        self._log = structlog.get_logger("recognizer.serving")
 
     def load(self, wanted: Wanted) -> Servable:
         """The wanted package, verified, open and warm.
@@ -88,36 +79,7 @@ class Loader:
         predictor = load_predictor(wanted.task)(folder, threads=self._threads)
         for _ in range(2):  # the first run allocates, the second is as fast as a request
             predictor.predict(made_up_inputs(card))
-        self._answer_recorded(predictor, wanted)
         return Opened(predictor, card)
-
-    def _answer_recorded(self, predictor: Predictor, wanted: Wanted) -> None:
-        """Let the model answer what clients sent lately.
-
-        A challenger that fails here is refused; a champion has answered for itself, and one input of many takes it out
-        of no process that starts.
-        """
-        for path in recorded_inputs(self._inputs, wanted.task):
-            try:
-                with np.load(path) as arrays:
-                    case = SimpleNamespace(**arrays)
-                predictor.predict(predictor.inputs([case]))
-            except (OSError, ValueError, InputError):
-                continue  # it is being deleted, or is of no use to this model
-            except RecognizerError as error:
-                if isinstance(wanted, Split):
-                    raise
-                self._log.warning("the champion failed on a logged input", input=path.name, **error.as_json())
-
-
-def recorded_inputs(folder: Path | None, task: str) -> list[Path]:
-    """The newest logged inputs of a task, at most `RECORDED`."""
-    if folder is None or not (folder / task).is_dir():
-        return []
-    found: list[Path] = []
-    for day in sorted((folder / task).iterdir(), reverse=True)[:2]:  # names are dates, and ids begin with their time
-        found += sorted(day.glob("*.npz"), reverse=True)[: RECORDED - len(found)]
-    return found
 
 
 def made_up_inputs(card: PackageCard) -> dict[str, NDArray[Any]]:

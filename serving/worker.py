@@ -84,7 +84,7 @@ class Worker:
         self.rollout_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
         home, threads = settings.home, settings.session_threads
-        loader = Loader(home.packages, home.keys, threads=threads, inputs=home.inputs)
+        loader = Loader(home.packages, home.keys, threads=threads)
         self._loads = BackgroundLoader(loader, quiet=threads == 1, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
