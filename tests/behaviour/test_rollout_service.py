@@ -98,7 +98,7 @@ def test_a_good_challenger_becomes_champion(stand):
     assert Ruling(verdict.ruling.value) is Ruling.GOOD
 
 
-# Each kind in CANARY and BAKE: `make bench-swap`.
+# Each kind in CANARY, and in BAKE, where the old model answers for it while its breaker is open: `make bench-swap`.
 @pytest.mark.parametrize(
     ("kind", "steps"),
     [
@@ -108,7 +108,6 @@ def test_a_good_challenger_becomes_champion(stand):
         ("allocates", canary_first()),
         ("grows", canary_first()),
         ("hangs", canary_first()),
-        ("raises", promote_first()),
     ],
     ids=lambda value: value if isinstance(value, str) else str(value.steps[0]),
 )
