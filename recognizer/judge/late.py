@@ -8,8 +8,9 @@ from math import log
 
 from recognizer.checks import figure
 from recognizer.judge.confidence import e_value
+from recognizer.judge.ruling import Ruling
 from recognizer.judge.sequential import WORSE, Capital, grow, one_arm, stake
-from recognizer.rollout.state import Judgement, Ruling
+from recognizer.rollout.state import Judgement
 
 ALPHA = 0.01
 """Share of champions as good as when they were blessed that are taken back, ever; apart from the rollout's own."""

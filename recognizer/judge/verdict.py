@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from math import log
 from typing import Any
 
@@ -16,23 +15,9 @@ from recognizer.checks import figure
 from recognizer.judge.confidence import difference_bounds, e_value, rate_bounds
 from recognizer.judge.fold import begin, update
 from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.ruling import Ruling
 from recognizer.judge.tally import DISAGREEMENT, Numbered, Series, Tally
 from recognizer.rollout.split import Mode
-
-
-class Ruling(StrEnum):
-    """What the judge says about a challenger, in the order in which it looks."""
-
-    WORSE = "WORSE"
-    """Proven worse than tolerated in one signal: roll back."""
-    DISAGREES = "DISAGREES"
-    """It answers otherwise than the champion more often than was declared: pause, and let a person look."""
-    GOOD = "GOOD"
-    """Proven not to be worse by the margin, on enough answers: the rollout may go on."""
-    INCONCLUSIVE = "INCONCLUSIVE"
-    """The step's time is over, and the evidence says neither."""
-    WAIT = "WAIT"
-    """Not enough evidence yet."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recognizer.errors import Conflict
-from recognizer.rollout.state import LOADING, Phase, Rollout, Ruling, require_transition
+from recognizer.judge.ruling import Ruling
+from recognizer.rollout.state import LOADING, Phase, Rollout, require_transition
 
 
 @dataclass(frozen=True)

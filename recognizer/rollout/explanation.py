@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.ruling import Ruling
 from recognizer.judge.tally import DISAGREEMENT
 from recognizer.judge.verdict import Judgement, Row
-from recognizer.rollout.state import Rollout, Ruling
+from recognizer.rollout.state import Rollout
 from recognizer.store.audit import Entry
 
 RULED = re.compile(rf"^({'|'.join(Ruling)}) in ")

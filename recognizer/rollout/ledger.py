@@ -11,11 +11,12 @@ from recognizer.judge import late
 from recognizer.judge.fold import begin, update
 from recognizer.judge.late import LateTally
 from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.ruling import Ruling
 from recognizer.judge.tally import Numbered, Tally
 from recognizer.judge.verdict import Judgement as Verdict
 from recognizer.judge.verdict import judge
 from recognizer.rollout.plan import Step
-from recognizer.rollout.state import LOADING, Judgement, Rollout, Ruling, mode_at
+from recognizer.rollout.state import LOADING, Judgement, Rollout, mode_at
 from recognizer.store.evidence import Numbered as Stored
 
 
@@ -95,7 +96,7 @@ def in_step(rollout: Rollout, verdict: Verdict, folded: int) -> Judgement:
     Args:
         folded: ordinal of the newest batch.
     """
-    ruling = Ruling(verdict.ruling.value)
+    ruling = verdict.ruling
     if ruling is Ruling.GOOD and (rollout.position == LOADING or folded <= rollout.evidence_from):
         return Judgement(Ruling.WAIT, f"nothing counted in {rollout.step_name} yet")
     return Judgement(ruling, verdict.reason)

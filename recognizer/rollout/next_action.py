@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.action import Abort, Action, Advance, Begin, Finish, Pause, Promote, Wait
 from recognizer.rollout.plan import Step
-from recognizer.rollout.state import LOADING, Judgement, Phase, Rollout, Ruling
+from recognizer.rollout.state import LOADING, Judgement, Phase, Rollout
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class _Case:
 
     @property
     def verdict(self) -> Ruling:
-        verdict = Ruling(self.observed.judgement.verdict)
+        verdict = self.observed.judgement.verdict
         # a person has seen it: from now on it is no more than the lack of another verdict
         accepted = verdict is Ruling.DISAGREES and self.rollout.accepts_disagreement
         return Ruling.INCONCLUSIVE if accepted else verdict

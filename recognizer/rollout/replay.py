@@ -14,11 +14,12 @@ from functools import partial
 from recognizer.judge import late
 from recognizer.judge.fold import begin, update
 from recognizer.judge.limits import JudgeLimits
+from recognizer.judge.ruling import Ruling
 from recognizer.judge.tally import DISAGREEMENT, Tally
 from recognizer.judge.verdict import Judgement, Row, judge
 from recognizer.rollout.explanation import RULED, Decision, Explanation, Leg, Point
 from recognizer.rollout.ledger import as_numbered, in_step, limits_of
-from recognizer.rollout.state import LOADING, Phase, Rollout, Ruling
+from recognizer.rollout.state import LOADING, Phase, Rollout
 from recognizer.store.audit import Entry
 from recognizer.store.evidence import Numbered
 

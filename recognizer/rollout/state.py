@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from recognizer.errors import Conflict
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.plan import Plan, PlannedStep, Step, Strategy
 from recognizer.rollout.split import Mode, Split
 
@@ -48,21 +49,6 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     # The last word: the same challenger again is a new rollout.
     Phase.ABORTED: frozenset(),
 }
-
-
-class Ruling(StrEnum):
-    """What a verdict in service says of a challenger against the champion; the worst comes first."""
-
-    WORSE = "WORSE"
-    """It is proven worse than tolerated, or it broke an absolute guard."""
-    DISAGREES = "DISAGREES"
-    """It answers otherwise than the champion more often than declared, which better models do too."""
-    INCONCLUSIVE = "INCONCLUSIVE"
-    """There is evidence, and it says neither way."""
-    WAIT = "WAIT"
-    """There are too few answers to say anything."""
-    GOOD = "GOOD"
-    """It is no worse, on enough answers."""
 
 
 @dataclass(frozen=True)

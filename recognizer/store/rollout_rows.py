@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.plan import Plan, Strategy
 from recognizer.rollout.split import Split
-from recognizer.rollout.state import OPEN, Phase, Rollout, Ruling, split_of
+from recognizer.rollout.state import OPEN, Phase, Rollout, split_of
 from recognizer.store.schema import rollouts
 
 OPEN_PLACE, QUEUED_PLACE = "open", "queued"

@@ -19,9 +19,10 @@ from benchmarks.rollout import (
 )
 from benchmarks.service import monotonic, plan, running
 from recognizer.errors import Conflict
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.ledger import Ledger
 from recognizer.rollout.plan import Step, make_plan
-from recognizer.rollout.state import Phase, Ruling
+from recognizer.rollout.state import Phase
 from recognizer.rollout.steering import Wish
 from recognizer.store import audit, evidence, open_store, quarantine, rollouts
 from recognizer.store.served import read_served
@@ -95,7 +96,7 @@ def test_a_good_challenger_becomes_champion(stand):
     assert {one.version for one in report.answers if one.arm == "holdback"} == {before}
     # whoever folds the stored evidence comes to the same verdict
     verdict = Ledger().fold(rollout, evidence.of(stand.store, rollout.id))
-    assert Ruling(verdict.ruling.value) is Ruling.GOOD
+    assert verdict.ruling is Ruling.GOOD
 
 
 # Each kind in CANARY, and in BAKE, where the old model answers for it while its breaker is open: `make bench-swap`.

@@ -10,10 +10,11 @@ import pytest
 from recognizer.errors import Conflict, NotFound
 from recognizer.home import Home
 from recognizer.judge.evidence import Batch
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.next_action import next_action
 from recognizer.rollout.plan import Strategy
 from recognizer.rollout.split import Mode
-from recognizer.rollout.state import Judgement, Phase, Ruling, split_of
+from recognizer.rollout.state import Judgement, Phase, split_of
 from recognizer.rollout.steering import Wish
 from recognizer.store import audit, evidence, open_store, outbox, quarantine, rollouts, versions, workers
 from recognizer.store.audit import verify_audit
@@ -148,7 +149,8 @@ def test_controllers_that_do_not_know_of_each_other_do_nothing_twice(store, stor
 import sys, time
 from recognizer.errors import Conflict
 from recognizer.rollout.next_action import next_action
-from recognizer.rollout.state import Judgement, Phase, Ruling
+from recognizer.judge.ruling import Ruling
+from recognizer.rollout.state import Judgement, Phase
 from recognizer.store import open_store, rollouts
 from recognizer.store.observation import observe
 done = 0

@@ -15,11 +15,12 @@ from sqlalchemy import Engine, event, select, update
 from recognizer.errors import Conflict, NoChampion, NotFound
 from recognizer.home import Home
 from recognizer.judge.evidence import Batch
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.action import Abort, Advance, Begin, Finish, Pause, Promote, Wait
 from recognizer.rollout.next_action import Barrier, Observed, next_action
 from recognizer.rollout.plan import make_plan
 from recognizer.rollout.split import Mode, Split
-from recognizer.rollout.state import Judgement, Phase, Ruling
+from recognizer.rollout.state import Judgement, Phase
 from recognizer.rollout.steering import Wish
 from recognizer.store import audit, evidence, open_store, outbox, quarantine, rollouts, versions, workers
 from recognizer.store.audit import verify_audit

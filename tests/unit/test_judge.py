@@ -13,9 +13,10 @@ from recognizer.errors import FormatError, UsageError
 from recognizer.judge.evidence import ArmCounts, Batch, PairCounts
 from recognizer.judge.fold import begin, update
 from recognizer.judge.limits import Guard, JudgeLimits, SignalLimits
+from recognizer.judge.ruling import Ruling
 from recognizer.judge.sequential import FINE, WORSE, pairs
 from recognizer.judge.tally import Numbered, Tally
-from recognizer.judge.verdict import Ruling, judge, replay
+from recognizer.judge.verdict import judge, replay
 from recognizer.rollout.split import Mode
 
 LIMITS = JudgeLimits()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recognizer.judge import late
-from recognizer.rollout.state import Ruling
+from recognizer.judge.ruling import Ruling
 
 
 def fold(misread, blessed=0.05, start=1):

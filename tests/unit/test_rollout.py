@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from recognizer.errors import Conflict
+from recognizer.judge.ruling import Ruling
 from recognizer.rollout.action import (
     CHANGES,
     Abort,
@@ -30,7 +31,6 @@ from recognizer.rollout.state import (
     Judgement,
     Phase,
     Rollout,
-    Ruling,
     require_transition,
     split_of,
 )

@@ -10,7 +10,8 @@ from rich.console import Console
 from flows.command.explain_terminal import short, signal_table
 from flows.command.rollout_terminal import lasted
 from recognizer.judge.limits import JudgeLimits
-from recognizer.judge.verdict import Row, Ruling
+from recognizer.judge.ruling import Ruling
+from recognizer.judge.verdict import Row
 from recognizer.report.curves import HIGHEST, LOWEST, MOST_POINTS, curves, evidence_curves
 from recognizer.rollout.explanation import Explanation, Leg, Point
 from recognizer.rollout.plan import Strategy, make_plan
