@@ -5,7 +5,6 @@ There is nothing to do after that: what should be served has changed in the stor
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +26,7 @@ from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
 from serving.link import Link
 from serving.losses import Graveyard
+from serving.periodic import Periodic
 from serving.tidy import Tidy
 
 STEP_SECONDS = 0.1
@@ -61,8 +61,7 @@ class Controller:
         self._graveyard = Graveyard(home.workers)
         self._tidy = Tidy(url, home, retention)
         self._away = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+        self._periodic = Periodic("controller", STEP_SECONDS, self.step, "deciding about rollouts failed")
         self._log = structlog.get_logger("recognizer.rollout")
 
     @property
@@ -76,13 +75,11 @@ class Controller:
         A model that kills every process that loads it would else leave nobody who lives long enough to take it out.
         """
         self.step()
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """Give the lease back, so that another process leads at once."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
         with suppress(RecognizerError):  # else it ends by itself
             if self._lease is not None:
                 leases.release(self._link.open(), self._lease)
@@ -179,10 +176,3 @@ class Controller:
         told = feedback.late(store, rollout.id, rollout.digest, after=self._ledger.heard(rollout))
         tally = self._ledger.hear(rollout, [(one.number, one.misread) for one in told], blessed)
         return late.judge(tally, blessed), tally.number, tally.given
-
-    def _run(self) -> None:
-        while not self._stopping.wait(STEP_SECONDS):
-            try:
-                self.step()
-            except Exception:  # this thread must not end
-                self._log.exception("deciding about rollouts failed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from recognizer.judge.evidence import Batch
 from recognizer.store import Store, evidence, leases, workers
 from recognizer.store.rollouts import LEASE
 from serving.link import Link
+from serving.periodic import Periodic
 from serving.release import Problem, Release, Releases
 from serving.router import Router
 from serving.trial import Trials
@@ -66,20 +66,17 @@ class Heartbeat:
         self._led_at = clock()
         self._flushed_at = clock()
         self._away = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._periodic = Periodic("heartbeat", BEAT_SECONDS, self.step, "a heartbeat failed")
         self._log = structlog.get_logger("recognizer.serving")
 
     def start(self) -> None:
         """Register, then go on in the background."""
         self.step()
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """Bring the last evidence to the store and leave."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
         self._flushed_at = -SILENCE_SECONDS
         self.step()
         with suppress(RecognizerError):  # it is then taken for dead after a while, which it is
@@ -139,13 +136,6 @@ class Heartbeat:
             problems=problems,
         )
         self._told, self._told_at = state, now
-
-    def _run(self) -> None:
-        while not self._stopping.wait(BEAT_SECONDS):
-            try:
-                self.step()
-            except Exception:  # this thread must not end
-                self._log.exception("a heartbeat failed")
 
 
 def loaded_by(release: Release) -> dict[str, str]:

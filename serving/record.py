@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from recognizer.home import atomic_write
 from recognizer.predictions import Prediction, Retention, keeps_input
 from recognizer.store import predictions
 from serving.link import Link
+from serving.periodic import Periodic
 
 FLUSH_SECONDS = 0.25
 """How long an answer waits for its row."""
@@ -47,18 +47,15 @@ class Recorder:
         self._input_bytes = 0
         self.dropped = 0
         self._away = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="record", daemon=True)
+        self._periodic = Periodic("record", FLUSH_SECONDS, self.flush, "the prediction log failed")
         self._log = structlog.get_logger("recognizer.serving")
 
     def start(self) -> None:
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """Write what waits, then end."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
         self.flush()
         self._link.close()
 
@@ -94,14 +91,6 @@ class Recorder:
         with self._lock:
             while self._waiting and self._waiting[0][0].id in written:
                 self._forget(self._waiting.popleft()[1])
-
-    def _run(self) -> None:
-        while not self._stopping.wait(FLUSH_SECONDS):
-            try:
-                self.flush()
-            except Exception:  # this thread must not end
-                self._log.exception("the prediction log failed")
-                time.sleep(FLUSH_SECONDS)
 
     def _keep(self, prediction: Prediction, inputs: Inputs | None) -> Prediction:
         """Write the input's file and name it in the row."""

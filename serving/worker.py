@@ -24,6 +24,7 @@ from serving.growth import Memory, count_kills
 from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
+from serving.periodic import Periodic
 from serving.reconcile import Reconciler, Wants
 from serving.record import Recorder
 from serving.release import Problem, Releases
@@ -99,9 +100,10 @@ class Worker:
             self._duties = beats, Controller(url, settings.home, settings.retention)
         self._poll_seconds = settings.poll_seconds
         self._stopping = threading.Event()
-        self._answered_all = threading.Event()
         self._reconciling = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
-        self._watching = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
+        # without it nothing would be given up any more
+        self._watching = Periodic("watch", TICK_SECONDS, self._keep_watch, "watching failed")
+        self._ticks, self._kills = 0, -1
         self._log = structlog.get_logger("recognizer.serving").bind(worker=os.getpid())
         self._joined = False
 
@@ -133,10 +135,9 @@ class Worker:
         self._reconciling.join()
         self._desired.close()
         self.threads.shutdown()  # while somebody still watches over their runs
-        self._answered_all.set()
         self.rollout_thread.shutdown()
         self.rollouts.close()
-        self._watching.join()
+        self._watching.stop()
         self._watch.give_up()
         self._shadow.stop()
         self.trials.stop()
@@ -184,17 +185,12 @@ class Worker:
                 return
 
     def _keep_watch(self) -> None:
-        tick, kills = 0, -1
-        while not self._answered_all.wait(TICK_SECONDS):
-            try:
-                self._watch.tick()
-                self.trials.watch()
-                if tick % KILLS_EVERY == 0:
-                    kills = count_kills()
-                self.crumb.beat(kills)
-                tick += 1
-            except Exception:  # without this thread nothing would be given up any more
-                self._log.exception("watching failed")
+        self._watch.tick()
+        self.trials.watch()
+        if self._ticks % KILLS_EVERY == 0:
+            self._kills = count_kills()
+        self.crumb.beat(self._kills)
+        self._ticks += 1
 
     def problems(self) -> list[Problem]:
         """Why this process does not serve what the store wants; empty when it does."""
