@@ -92,12 +92,11 @@ class Controller:
             store = self._link.open()
             if self._keep_lease(store):
                 for rollout in rollouts.due(store):
-                    self._decide(store, rollout)
+                    self._decide_anew(store, rollout)
                 self._tidy.now_and_then()
             self._away = False
         except Conflict as error:
-            # the lease is another process's, or somebody changed the rollout: read again and decide again
-            self._log.info("decided again", what=error.what, where=error.where)
+            self._log.info("another process decides about rollouts", what=error.what, where=error.where)
             self._lease, self._ledger = None, Ledger()
         except RecognizerError as error:
             self._link.close()
@@ -129,6 +128,17 @@ class Controller:
         audit.write_head(store, self._home)  # the leader before may have been killed before it could
         self._log.info("decides about rollouts", epoch=self._lease.epoch)
         return True
+
+    def _decide_anew(self, store: Store, rollout: Rollout) -> None:
+        """Decide about a rollout; one that somebody else has just changed is read and decided about again next time.
+
+        The lease stays: giving it up for that would leave nobody to decide until it has run out. If it is the lease
+        that is lost, nothing was changed either, and the next renewal says so.
+        """
+        try:
+            self._decide(store, rollout)
+        except Conflict as error:
+            self._log.info("decided again", what=error.what, where=error.where)
 
     def _decide(self, store: Store, rollout: Rollout) -> None:
         if rollout.phase is Phase.HEALTHY:

@@ -79,8 +79,9 @@ class Recorder:
         if not batch:
             return
         try:
+            store = self._link.open()  # first: without it every try would write the same inputs anew
             rows = [self._keep(prediction, inputs) for prediction, inputs in batch]
-            predictions.append(self._link.open(), rows)
+            predictions.append(store, rows)
         except (RecognizerError, OSError) as error:
             self._note_away(error)
             return

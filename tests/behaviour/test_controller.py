@@ -217,6 +217,23 @@ def test_what_people_ask_is_done_and_a_frozen_task_stands_still(bench):
     controller.stop()
 
 
+def test_a_rollout_that_a_person_changed_meanwhile_costs_nobody_the_lease(bench, monkeypatch):
+    bench.start()
+    bench.beat(ONE, TWO)
+    controller = bench.controller()
+    stale = rollouts.due(bench.store)
+    rollouts.request(bench.store, "action", Wish.PAUSE, who="me", home=bench.home)
+    rollouts.request(bench.store, "action", Wish.RESUME, who="me", home=bench.home)
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.controller.rollouts.due", lambda _store: stale)  # read just before the person asked
+        controller.step()
+    assert controller.leads
+    assert bench.standing == (Phase.PROGRESSING, "LOADING")
+    controller.step()
+    assert bench.standing == (Phase.PROGRESSING, "SHADOW")
+    controller.stop()
+
+
 def test_a_champion_that_clients_find_wrong_is_taken_back(bench):
     bench.start(strategy="immediate")
     controller = bench.controller()

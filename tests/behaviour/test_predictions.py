@@ -136,6 +136,14 @@ def test_while_the_store_is_away_answers_wait_and_the_oldest_are_dropped(store, 
     assert predictions.list(store, "action") == rows[2:]
 
 
+def test_while_the_store_is_away_no_input_is_written_again_and_again(tmp_path):
+    log = recorder(f"sqlite:///{tmp_path}/away/recognizer.db", tmp_path / "inputs", input_share=1.0)
+    log.record(prediction(), arrays())
+    for _ in range(3):
+        log.flush()
+    assert not (tmp_path / "inputs").exists()
+
+
 def test_inputs_that_wait_are_bounded_in_memory(store, store_url, tmp_path, monkeypatch):
     monkeypatch.setattr("serving.record.MOST_INPUT_BYTES", 100)
     log = recorder(store_url, tmp_path, input_share=1.0)
