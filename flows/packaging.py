@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import structlog
 
+from flows.registry import RegisteredVersion, Registry
 from recognizer.blessing import bless, verify_blessing, withdraw_blessing
 from recognizer.checks import Check, Verdict, worst
 from recognizer.errors import NotFound, PackageTampered, TrustError
@@ -18,8 +19,10 @@ from recognizer.home import Home
 from recognizer.keys import Keyring, Signer
 from recognizer.night import Step
 from recognizer.package import PackageCard, PackageStore
-from recognizer.store import Store
+from recognizer.settings import Settings
+from recognizer.store import Store, versions
 from recognizer.store import checks as stored_checks
+from recognizer.store.leases import Lease
 from recognizer.store.served import read_served
 
 log = structlog.get_logger("recognizer.night")
@@ -87,6 +90,51 @@ def make_package(home: Home, recipe: Recipe, checks: Sequence[Check]) -> str:
     else:
         withdraw_blessing(packages.path(digest))  # an earlier judgement, against another champion, said yes
     return digest
+
+
+def make_version(
+    settings: Settings,
+    store: Store,
+    digest: str,
+    checks: Sequence[Check],
+    *,
+    night: str,
+    night_id: int | None = None,
+    override: str | None = None,
+    lease: Lease,
+) -> RegisteredVersion:
+    """Give a package its version: in MLflow, then in the store. Exactly once, by the digest.
+
+    Args:
+        night: of the judgement.
+        night_id: the row of the night that made it, if one did.
+        override: a person's reason to bless it although a gate said no.
+    """
+    packages = PackageStore(settings.home.packages)
+    card, verdict = packages.card(digest), worst(check.verdict for check in checks).value
+    made = Registry(settings).register(
+        card.task,
+        packages.path(digest),
+        card,
+        digest=digest,
+        night=night,
+        tags={"recognizer.verdict": verdict} | ({} if override is None else {"recognizer.override": override}),
+        metrics=card.metrics,
+    )
+    versions.record(
+        store,
+        task=card.task,
+        version=made.version,
+        digest=digest,
+        snapshot=card.snapshot,
+        test_digest=card.test_digest,
+        verdict=verdict,
+        metrics=card.metrics,
+        run_id=made.run_id,
+        night_id=night_id,
+        lease=lease,
+    )
+    return made
 
 
 def mend_champion(home: Home, store: Store, task: str) -> None:

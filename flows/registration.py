@@ -18,8 +18,7 @@ import structlog
 from flows import foreign
 from flows.contract import check_contract
 from flows.lineage import find_lineage
-from flows.packaging import Recipe, make_package
-from flows.registry import Registry
+from flows.packaging import Recipe, make_package, make_version
 from flows.snapshots import restore_snapshot
 from flows.stages import score
 from recognizer.card import PackageCard
@@ -36,7 +35,7 @@ from recognizer.params import load_params
 from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
 from recognizer.snapshot import SnapshotCard, read_set, read_snapshot
-from recognizer.store import Store, leases, snapshots, versions
+from recognizer.store import Store, leases, snapshots
 from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Lease
 from recognizer.tables import frame_table, sequence_table
@@ -152,7 +151,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     digest = make_package(settings.home, recipe, checks)
     atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest)).encode())
     stored_checks.record(store, digest, [check.as_dict() for check in checks], lease=lease)
-    version = _make_version(settings, store, recipe, digest, checks, lease)
+    version = make_version(settings, store, digest, checks, night=night, override=request.override, lease=lease).version
     blessed = worst(check.verdict for check in checks) is Verdict.PASSED or request.override is not None
     log.info("registered", task=task, version=version, digest=digest, blessed=blessed, override=request.override)
     return Registered(task, version, digest, blessed, checks)
@@ -185,35 +184,3 @@ def _measure(predictor: Predictor, test: SequenceSet) -> tuple[Evaluation, Parit
 def _keep(model: Path, kept: Path) -> None:
     if not kept.is_file():
         atomic_write(kept, model.read_bytes())
-
-
-def _make_version(
-    settings: Settings, store: Store, recipe: Recipe, digest: str, checks: tuple[Check, ...], lease: Lease
-) -> int:
-    """Exactly once for the digest: in MLflow, then in the store."""
-    verdict, card = worst(check.verdict for check in checks).value, recipe.card
-    tags = {"recognizer.verdict": verdict}
-    if recipe.override is not None:
-        tags["recognizer.override"] = recipe.override
-    made = Registry(settings).register(
-        card.task,
-        PackageStore(settings.home.packages).path(digest),
-        card,
-        digest=digest,
-        night=recipe.night,
-        tags=tags,
-        metrics=card.metrics,
-    )
-    versions.record(
-        store,
-        task=card.task,
-        version=made.version,
-        digest=digest,
-        snapshot=card.snapshot,
-        test_digest=card.test_digest,
-        verdict=verdict,
-        metrics=card.metrics,
-        run_id=made.run_id,
-        lease=lease,
-    )
-    return made.version

@@ -10,7 +10,7 @@ from flows import stages
 from flows.aliases import mirror_aliases
 from flows.lineage import weights_file
 from flows.night import NightResult, NightRun, evidence_key
-from flows.packaging import Recipe, make_package
+from flows.packaging import Recipe, make_package, make_version
 from flows.progress import progress_bar
 from flows.registry import Registry
 from flows.release import plan_of
@@ -24,7 +24,7 @@ from recognizer.package import PackageCard
 from recognizer.report import Finding
 from recognizer.snapshot import SnapshotCard, read_set
 from recognizer.store import checks as stored_checks
-from recognizer.store import nights, rollouts, served, snapshots, versions
+from recognizer.store import nights, rollouts, served, snapshots
 from recognizer.tables import frame_table, sequence_table
 
 
@@ -115,28 +115,12 @@ def register_version(run: NightRun) -> None:
 
     def work() -> Mapping[str, Any]:
         measured = stages.read_measured(run.folder / "evaluated")
-        verdict = worst(check.verdict for check in _night_checks(run)).value
-        digest = _digest(run)
-        registered = Registry(run.settings).register(
-            run.row.task,
-            run.packages.path(digest),
-            run.packages.card(digest),
-            digest=digest,
-            night=run.row.night,
-            tags={"recognizer.verdict": verdict},
-            metrics=measured.candidate.metrics,
-            artifacts=None,
-        )
-        versions.record(
+        registered = make_version(
+            run.settings,
             run.store,
-            task=run.row.task,
-            version=registered.version,
-            digest=digest,
-            snapshot=run.row.snapshot,
-            test_digest=run.card.test_digest,
-            verdict=verdict,
-            metrics=measured.candidate.metrics,
-            run_id=registered.run_id,
+            _digest(run),
+            _night_checks(run),
+            night=run.row.night,
             night_id=run.row.id,
             lease=run.lease,
         )
