@@ -83,6 +83,8 @@ def show_night(result: NightResult, settings: Settings, standing: Standing) -> N
     console.print(facts)
     console.print("Next:")
     commands = Table.grid(padding=(0, 2))
+    commands.add_column(no_wrap=True)  # a command that breaks in two cannot be copied
+    commands.add_column()
     for command, meaning in next_commands(result, settings, standing):
         commands.add_row(f"  [bold]{escape(command)}[/]", meaning)
     console.print(commands)

@@ -265,6 +265,27 @@ def module_home(tmp_path_factory: pytest.TempPathFactory) -> SmallHome:
 
 
 @pytest.fixture(scope="session")
+def register_two():
+    """A function that registers two versions of task `action` in a store and makes the first one champion."""
+
+    def register(store: Store, first: str, second: str, **metrics: float) -> None:
+        for number, digest in enumerate((first, second), start=1):
+            versions.record(
+                store,
+                task="action",
+                version=number,
+                digest=digest,
+                snapshot="s",
+                test_digest="t",
+                verdict="PASSED",
+                metrics=metrics,
+            )
+        promote(store, task="action", version=1, digest=first, expected=None, reason="x")
+
+    return register
+
+
+@pytest.fixture(scope="session")
 def free_port():
     """A function that finds a port nobody listens on."""
 

@@ -18,11 +18,10 @@ from recognizer.store import (
     quarantine,
     rollouts,
     tallies,
-    versions,
     workers,
 )
 from recognizer.store.schema import leases as lease_table
-from recognizer.store.served import promote, read_served
+from recognizer.store.served import read_served
 from serving.controller import Controller
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -53,6 +52,13 @@ class Bench:
         self.sequence += 1
         evidence.append(self.store, self.rollout.id, [Batch("w", self.sequence, **counts)])
 
+    def reach_canary(self, controller):
+        """Every worker has loaded the challenger, and its shadow has found nothing against it."""
+        self.beat(ONE, TWO)
+        controller.step()
+        self.tell(compared=50)
+        controller.step()
+
     @property
     def rollout(self):
         return rollouts.current(self.store, "action")
@@ -72,16 +78,11 @@ def arms(answers, bad=0, share=0.05):
 
 
 @pytest.fixture
-def bench(store_url, tmp_path):
+def bench(store_url, tmp_path, register_two):
     home = Home(tmp_path / "home")
     home.prepare()
     with open_store(store_url) as store:
-        for number, digest in enumerate((ONE, TWO), start=1):
-            versions.record(
-                store, task="action", version=number, digest=digest, snapshot="s", test_digest="t", verdict="PASSED",
-                metrics={"accuracy": 0.95},
-            )  # fmt: skip
-        promote(store, task="action", version=1, digest=ONE, expected=None, reason="x")
+        register_two(store, ONE, TWO, accuracy=0.95)
         yield Bench(store_url, home, store)
 
 
@@ -126,11 +127,8 @@ def test_from_the_first_load_to_the_end_of_the_bake(bench):
 
 def test_a_worse_challenger_is_taken_out_and_put_into_quarantine(bench):
     bench.start()
-    bench.beat(ONE, TWO)
     controller = bench.controller()
-    controller.step()
-    bench.tell(compared=50)
-    controller.step()
+    bench.reach_canary(controller)
     bench.tell(**arms(100, bad=10))
     controller.step()
     assert bench.standing == (Phase.ABORTED, "CANARY 5 %")
@@ -253,11 +251,8 @@ def test_a_champion_that_clients_find_wrong_is_taken_back(bench):
 
 def test_misreads_told_during_a_rollout_are_evidence(bench):
     bench.start()
-    bench.beat(ONE, TWO)
     controller = bench.controller()
-    controller.step()
-    bench.tell(compared=50)
-    controller.step()
+    bench.reach_canary(controller)
     rollout = bench.rollout.id
     for number in range(200):
         new = number % 2 == 0

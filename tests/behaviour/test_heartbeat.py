@@ -5,8 +5,7 @@ import os
 import pytest
 
 from recognizer.rollout.split import Mode, Split
-from recognizer.store import evidence, leases, open_store, rollouts, versions, workers
-from recognizer.store.served import promote
+from recognizer.store import evidence, leases, open_store, rollouts, workers
 from serving.heartbeat import HOLD_SECONDS, Heartbeat, loaded_by
 from serving.latency import Latency
 from serving.release import Problem, Release, Releases
@@ -22,14 +21,9 @@ class StandIn:
 
 
 @pytest.fixture
-def store(store_url):
+def store(store_url, register_two):
     with open_store(store_url) as opened:
-        for number, digest in enumerate((ONE, TWO), start=1):
-            versions.record(
-                opened, task="action", version=number, digest=digest, snapshot="s", test_digest="t", verdict="PASSED",
-                metrics={},
-            )  # fmt: skip
-        promote(opened, task="action", version=1, digest=ONE, expected=None, reason="x")
+        register_two(opened, ONE, TWO)
         yield opened
 
 

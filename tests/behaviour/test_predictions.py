@@ -9,8 +9,7 @@ from recognizer.errors import Conflict, Expired, FormatError, LabelError, NotFou
 from recognizer.home import Home
 from recognizer.inputs import delete_inputs
 from recognizer.predictions import Prediction, Retention, new_id
-from recognizer.store import evidence, feedback, open_store, predictions, rollouts, versions
-from recognizer.store.served import promote
+from recognizer.store import evidence, feedback, open_store, predictions, rollouts
 from serving.feedback import JSON, FeedbackDesk
 from serving.record import Recorder
 from serving.release import Releases
@@ -32,13 +31,8 @@ def store(store_url):
 
 
 @pytest.fixture
-def rollout(store):
-    for number, digest in enumerate((ONE, TWO), start=1):
-        versions.record(
-            store, task="action", version=number, digest=digest, snapshot="s", test_digest="t", verdict="PASSED",
-            metrics={},
-        )  # fmt: skip
-    promote(store, task="action", version=1, digest=ONE, expected=None, reason="x")
+def rollout(store, register_two):
+    register_two(store, ONE, TWO)
     return rollouts.start(store, task="action", version=2, digest=TWO, reason="x", who="x").id
 
 

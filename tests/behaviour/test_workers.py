@@ -5,22 +5,16 @@ from sqlalchemy import update
 
 from recognizer.errors import Conflict
 from recognizer.judge.evidence import ArmCounts, Batch, PairCounts
-from recognizer.store import evidence, open_store, rollouts, versions, workers
+from recognizer.store import evidence, open_store, rollouts, workers
 from recognizer.store.schema import workers as table
-from recognizer.store.served import promote
 
 ONE, TWO = "1" * 64, "2" * 64
 
 
 @pytest.fixture
-def store(store_url):
+def store(store_url, register_two):
     with open_store(store_url) as opened:
-        for number, digest in enumerate((ONE, TWO), start=1):
-            versions.record(
-                opened, task="action", version=number, digest=digest, snapshot="s", test_digest="t", verdict="PASSED",
-                metrics={},
-            )  # fmt: skip
-        promote(opened, task="action", version=1, digest=ONE, expected=None, reason="x")
+        register_two(opened, ONE, TWO)
         yield opened
 
 
