@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from recognizer.home import Home
 from recognizer.rollout.plan import Plan, make_plan
+from recognizer.rollout.state import OPEN, Phase
+from recognizer.rollout.steering import Wish
 from recognizer.settings import Settings
+from recognizer.store import Store, rollouts
 
 DISAGREEMENT_MARGIN = 0.02
 """In service the two models may differ on so many more of the answers than they did on the test set."""
@@ -26,3 +30,16 @@ def plan_of(settings: Settings, disagreement: float | None) -> Plan:
         seconds=settings.step_hours * 3600,
         judge={} if ceiling is None else {"disagreement": ceiling},
     )
+
+
+def end_rollouts(store: Store, home: Home, task: str, *, who: str, reason: str) -> None:
+    """End what is on its way or waits, with the champion of now: nothing can be compared with it any more.
+
+    A challenger that is champion already keeps its place; any other is taken out, and not quarantined.
+
+    Raises:
+        Conflict: the task is frozen.
+    """
+    while (rollout := rollouts.current(store, task)) is not None and rollout.phase in OPEN | {Phase.QUEUED}:
+        wish = Wish.PROMOTE if rollout.promoted else Wish.ABORT
+        rollouts.request(store, task, wish, who=who, reason=reason, home=home)

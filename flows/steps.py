@@ -13,7 +13,7 @@ from flows.night import NightResult, NightRun, evidence_key
 from flows.packaging import Recipe, make_package, make_version
 from flows.progress import progress_bar
 from flows.registry import Registry
-from flows.release import plan_of
+from flows.release import end_rollouts, plan_of
 from flows.reporting import read_training, report_night
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
@@ -177,6 +177,9 @@ def promote_version(run: NightRun) -> NightResult:
             return {"rollout": rollout.id}
 
         def work() -> None:
+            # with other classes, to which somebody has agreed
+            who, why = f"night {run.row.night}", f"version {version} knows other classes"
+            end_rollouts(run.store, run.settings.home, run.row.task, who=who, reason=why)
             served.promote(
                 run.store,
                 task=run.row.task,
