@@ -6,9 +6,12 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from flows.registration import RegisterRequest, register_model
 from recognizer.blessing import verify_blessing
+from recognizer.errors import InputError
 from recognizer.keys import Keyring
 from recognizer.package import PackageStore
+from recognizer.store import versions
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +123,14 @@ def test_what_is_no_model_of_the_task_is_told(place, exported, tmp_path, content
         path = changed(exported, tmp_path, content)
     elif content is not None:
         path.write_bytes(content)
-    before = place.json("models")
-    answer = place.json("register", "action", path, code=3)
-    assert said in answer["what"]
-    assert answer["next"]
-    assert place.json("models") == before
+    with place.store() as store:
+        before = versions.list(store)
+        with pytest.raises(InputError) as caught:
+            register_model(place.settings, store, RegisterRequest("action", path))
+        assert versions.list(store) == before
+    assert caught.value.exit_code == 3
+    assert said in caught.value.what
+    assert caught.value.hint
 
 
 def test_other_classes_than_the_data_are_refused(place, exported, tmp_path):
