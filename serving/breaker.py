@@ -79,6 +79,7 @@ class Breaker:
 
     Attributes:
         opened: how often it opened.
+        relapsed: it opened again after its pause, and has not closed since: the model goes on failing.
         reason: why it stands where it does, with numbers.
     """
 
@@ -92,6 +93,7 @@ class Breaker:
         self._until = 0.0
         self._term = 0  # grows with each transition; what was allowed in an earlier one counts no more
         self.opened = 0
+        self.relapsed = False
         self.reason = "no failures"
 
     @property
@@ -149,11 +151,14 @@ class Breaker:
             self._move(Event.PAUSE_OVER, f"{self._limits.seconds:g} s have passed; before: {self.reason}")
 
     def _move(self, event: Event, reason: str) -> None:
-        self._state = TRANSITIONS[self._state, event]
+        before, self._state = self._state, TRANSITIONS[self._state, event]
         self._term += 1
         self._calls.clear()
         self._probing = False
         self.reason = reason
         if self._state is State.OPEN:
             self.opened += 1
+            self.relapsed = self.relapsed or before is State.HALF_OPEN
             self._until = self._clock() + self._limits.seconds
+        elif self._state is State.CLOSED:
+            self.relapsed = False

@@ -121,12 +121,12 @@ class Heartbeat:
 
     def _beat(self, store: Store) -> None:
         release = self._releases.newest
-        loaded = loaded_by(release)
-        state = (release.generation, tuple(sorted(loaded.items())), self._ready())
+        loaded, relapsed = loaded_by(release), relapses_of(release)
+        state = (release.generation, tuple(sorted(loaded.items())), self._ready(), tuple(one.task for one in relapsed))
         now = self._clock()
         if state == self._told and now - self._told_at < SILENCE_SECONDS:
             return
-        problems = [problem.as_dict() for problem in self._problems()]
+        problems = [problem.as_dict() for problem in (*self._problems(), *relapsed)]
         workers.beat(
             store,
             self._name,
@@ -145,3 +145,16 @@ def loaded_by(release: Release) -> dict[str, str]:
         if problem.digest is not None and problem.error.get("error") not in PASSING:
             loaded.setdefault(problem.digest, workers.REFUSED)
     return loaded
+
+
+def relapses_of(release: Release) -> list[Problem]:
+    """The new models that this process asks no more, because they went on failing after a pause."""
+    return [
+        Problem(
+            task,
+            None,
+            {"error": workers.RELAPSED, "what": beside.trial.breaker.reason, "rollout": beside.split.rollout},
+        )
+        for task, beside in sorted(release.beside.items())
+        if beside.trial.breaker.relapsed
+    ]

@@ -47,6 +47,8 @@ class Observed:
         answers: of the challenger, counted since its step began: 0 is no traffic.
         frozen: who froze the task and why; None when nobody did.
         losses: worker processes that died of the challenger.
+        relapsed: of live workers that ask it no more, because it failed again after a pause: name and reason, as one
+            text each.
         quarantined: why the challenger's digest is in quarantine; None when it is not.
     """
 
@@ -56,6 +58,7 @@ class Observed:
     answers: int = 0
     frozen: str | None = None
     losses: int = 0
+    relapsed: tuple[str, ...] = ()
     quarantined: str | None = None
 
 
@@ -147,6 +150,21 @@ def _refused(case: _Case) -> Action | None:
     if not refused or case.rollout.promoted:
         return None
     return Abort(f"{len(refused)} of {case.observed.barrier.live} workers refused it: {refused[0]}", quarantine=True)
+
+
+def _relapsed(case: _Case) -> Action | None:
+    """It is asked no more by anybody, so there will be no evidence; a champion in its bake would stay for all of it.
+
+    Many failures of the newest calls opened a breaker in each worker, and after its pause the next call failed as well.
+    """
+    relapsed, live = case.observed.relapsed, case.observed.barrier.live
+    if not relapsed or len(relapsed) < live:
+        return None
+    return Abort(
+        f"it went on failing after a pause in {len(relapsed)} of {live} workers: {relapsed[0]}",
+        rollback=case.serves,
+        quarantine=True,
+    )
 
 
 def _worse(case: _Case) -> Action | None:
@@ -244,7 +262,7 @@ def _watches_alone(rollout: Rollout) -> bool:
     return rollout.promoted and rollout.planned is not None and not rollout.planned.share
 
 
-_PROTECTION: tuple[Rule, ...] = (_frozen, _quarantined, _other_champion, _lost_workers, _refused)
+_PROTECTION: tuple[Rule, ...] = (_frozen, _quarantined, _other_champion, _lost_workers, _refused, _relapsed)
 
 RULES: Mapping[Phase, tuple[Rule, ...]] = {
     Phase.QUEUED: (_frozen, _quarantined, _begin),

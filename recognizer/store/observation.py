@@ -33,6 +33,7 @@ def observe(
         answers=answers,
         frozen=None if freeze is None else str(freeze),
         losses=losses,
+        relapsed=workers.relapsed(living, rollout.id),
         quarantined=None if found is None else found.reason,
     )
     return observed, now

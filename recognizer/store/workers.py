@@ -19,6 +19,8 @@ LIVE_SECONDS = 5.0
 
 AVAILABLE, REFUSED = "AVAILABLE", "REFUSED"
 """States that decide about a load barrier: it takes requests; it will never be loaded here."""
+RELAPSED = "BreakerOpen"
+"""The `error` of a worker's problem that says: the new model of that `rollout` failed again after a pause."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,16 @@ def barrier(living: Iterable[Worker], digest: str) -> Barrier:
     lagging = tuple(worker.name for worker, state in known if state != AVAILABLE)
     refused = tuple(f"{worker.name}: {_problem(worker, digest)}" for worker, state in known if state == REFUSED)
     return Barrier(len(known), lagging, refused)
+
+
+def relapsed(living: Iterable[Worker], rollout: int) -> tuple[str, ...]:
+    """Which of these workers ask the new model of a rollout no more; name and reason, as one text each."""
+    return tuple(
+        f"{worker.name}: {problem.get('what')}"
+        for worker in living
+        for problem in worker.problems
+        if isinstance(problem, Mapping) and (problem.get("error"), problem.get("rollout")) == (RELAPSED, rollout)
+    )
 
 
 def _problem(worker: Worker, digest: str) -> str:

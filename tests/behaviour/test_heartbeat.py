@@ -8,7 +8,8 @@ from recognizer.rollout.split import Mode, Split
 from recognizer.store import evidence, leases, open_store, rollouts, workers
 from serving.heartbeat import HOLD_SECONDS, Heartbeat, loaded_by
 from serving.latency import Latency
-from serving.release import Problem, Release, Releases
+from serving.release import Beside, Problem, Release, Releases
+from serving.servable import Opened, Servable
 from serving.trial import Trials
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -30,7 +31,7 @@ def store(store_url, register_two):
 class Bench:
     def __init__(self, url):
         self.now = 100.0
-        self.trials, self.router = Trials("w"), StandIn()
+        self.trials, self.router = Trials("w", clock=lambda: self.now), StandIn()
         self.releases = Releases()
         self.beat = Heartbeat(
             "w",
@@ -95,6 +96,33 @@ def test_bad_events_are_told_at_once_and_others_every_second(store, bench):
     bench.now += 1.0
     bench.beat.step()
     assert evidence.waits(store, rollout)
+
+
+def test_a_model_that_goes_on_failing_is_told_at_once(store, bench):
+    def call(ok):
+        trial.breaker.record(trial.breaker.allow(), ok)
+
+    split = Split("action", 7, Mode.CANARY, 2, TWO, 0.05, "salt")
+    trial = bench.trials.adopt(split, Latency())
+    champion, challenger = Servable("action", 1, ONE), Servable("action", 2, TWO)
+    for servable in (champion, challenger):
+        servable.load(lambda: Opened(None, None))
+    bench.releases.publish(Release(1, {"action": champion}, beside={"action": Beside(challenger, split, trial)}))
+    for _ in range(3):
+        call(False)
+    bench.beat.step()
+    assert workers.relapsed(workers.list(store), 7) == ()
+    bench.now += 30
+    call(False)
+    bench.beat.step()
+    (said,) = workers.relapsed(workers.list(store), 7)
+    assert said.startswith("w: a probe failed")
+    assert workers.relapsed(workers.list(store), 8) == ()
+    bench.now += 30
+    for _ in range(3):
+        call(True)
+    bench.beat.step()
+    assert workers.relapsed(workers.list(store), 7) == ()
 
 
 def test_evidence_waits_for_a_store_that_is_away(store, bench, store_url):

@@ -488,6 +488,15 @@ def test_the_controller_sees_one_moment(store):
     assert (seen.frozen, seen.quarantined, seen.losses) == ("ann (a demo)", "9 of 70", 2)
 
 
+def test_the_controller_sees_in_whom_it_goes_on_failing(store):
+    rollout = start(store)
+    for name, number in (("w1", rollout.id), ("w2", rollout.id + 1)):
+        problem = {"error": workers.RELAPSED, "what": "a probe failed", "rollout": number}
+        workers.beat(store, name, generation=2, loaded={}, ready=True, problems=[problem, {"error": "NotFound"}])
+    seen, _ = observe(store, rollout, Judgement(Ruling.WAIT, "no answers yet"), answers=0)
+    assert seen.relapsed == ("w1: a probe failed",)
+
+
 # Evidence and steps ---------------------------------------------------------------------------------------------
 
 

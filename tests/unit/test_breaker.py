@@ -83,6 +83,23 @@ def test_a_failed_probe_opens_again_for_the_whole_pause():
     assert bench.breaker.opened == 2
 
 
+def test_a_relapse_is_told_until_it_closes():
+    bench = Bench(seconds=30, successes=3)
+    bench.calls("xxx")
+    bench.breaker.trip("a thread does not come back")  # opened twice, and no pause between
+    assert not bench.breaker.relapsed
+    bench.now = 30
+    bench.calls(".x")
+    assert bench.breaker.relapsed
+    bench.now = 60
+    assert bench.breaker.state is State.HALF_OPEN
+    assert bench.breaker.relapsed
+    bench.calls("...")
+    assert not bench.breaker.relapsed
+    bench.calls("xxx")
+    assert not bench.breaker.relapsed
+
+
 def test_a_probe_that_says_nothing_makes_room_for_the_next():
     bench = Bench()
     bench.calls("xxx")

@@ -292,6 +292,11 @@ def test_an_aborted_one_rests(verdict):
 
 DANGERS = {
     "losses": ({"losses": 1}, "1 worker process(es) died of it", True),
+    "relapses": (
+        {"relapsed": ("w1: a probe failed", "w2: a probe failed")},
+        "2 of 2 workers: w1: a probe failed",
+        True,
+    ),
     "quarantined": ({"quarantined": "it crashed"}, "in quarantine: it crashed", False),
     "another champion": ({"champion": OTHER}, f"now {OTHER[:12]} is", False),
     "no champion": ({"champion": None}, "now nobody is", False),
@@ -319,6 +324,11 @@ def test_as_many_losses_as_the_plan_says():
         "3 worker process(es) died of it in CANARY 5 % (limit 3)"
         in act(rollout(FIVE, plan=plan), observed(losses=3)).reason
     )
+
+
+@pytest.mark.parametrize(("live", "relapsed"), [(2, ("w1: x",)), (3, ("w1: x", "w2: x")), (0, ())])
+def test_one_worker_in_which_it_goes_on_failing_is_no_proof(live, relapsed):
+    assert isinstance(act(rollout(FIVE), observed(live=live, relapsed=relapsed)), Wait)
 
 
 def test_a_refused_package_is_taken_out_before_its_promotion():
