@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     challenger_memory_mb: int = Field(
         default=1024, ge=16, description="a challenger's run is given up when its worker grows by more meanwhile"
     )
-    shadow_duty: float = Field(default=0.1, gt=0, le=1, description="share of the time in which a worker shadows")
+    shadow_duty: float = Field(default=0.05, gt=0, le=1, description="share of the time in which a worker shadows")
     shadow_queue: int = Field(default=16, ge=1, le=4096, description="requests that wait for a shadow, more are lost")
     breaker_failures: int = Field(default=5, ge=1, description="failures of a challenger that open its breaker")
     breaker_seconds: float = Field(default=30.0, gt=0, description="how long a breaker stays open before it probes")

@@ -115,6 +115,7 @@ class Trainer(Protocol):
 class Predictor(Protocol):
     """Answers with a loaded `model.onnx`. Made from a folder that holds `model.onnx` and `package.json`.
 
+    The folder may be gone once it is made: it keeps open, or in memory, what it needs.
     A class may name an `endpoint` besides, see `serving.endpoint`; then the service answers at `/v1/TASK`.
     """
 

@@ -31,6 +31,8 @@ from serving.tidy import Tidy
 
 STEP_SECONDS = 0.1
 """How often the leader decides."""
+SLOW_SECONDS = 1.0
+"""How often it looks at what changes slowly: workers that died, late feedback on a champion that bakes no more."""
 RENEW_SECONDS = 1.0
 LEASE_SECONDS = 5.0
 """For how long the lease outlives a leader that nobody can see to be dead."""
@@ -59,6 +61,7 @@ class Controller:
         self._ledger = Ledger()
         self._kept: dict[int, int] = {}  # ordinals of the newest batches in the tallies that the store keeps
         self._graveyard = Graveyard(home.workers)
+        self._slow_at = -SLOW_SECONDS
         self._tidy = Tidy(url, home, retention)
         self._away = False
         self._periodic = Periodic("controller", STEP_SECONDS, self.step, "deciding about rollouts failed")
@@ -91,8 +94,13 @@ class Controller:
         try:
             store = self._link.open()
             if self._keep_lease(store):
+                slowly = self._clock() - self._slow_at >= SLOW_SECONDS
+                if slowly:
+                    self._slow_at = self._clock()
+                    self._graveyard.look()
                 for rollout in rollouts.due(store):
-                    self._decide_anew(store, rollout)
+                    if slowly or rollout.phase is not Phase.HEALTHY:
+                        self._decide_anew(store, rollout)
                 self._tidy.now_and_then()
             self._away = False
         except Conflict as error:

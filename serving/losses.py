@@ -91,8 +91,7 @@ class Graveyard:
         self._log = structlog.get_logger("recognizer.rollout")
 
     def losses(self, digest: str, since: float) -> int:
-        """See `count_losses`."""
-        self._look()
+        """See `count_losses`; of the deaths that `look` has found."""
         return count_losses(self._dead.values(), digest, since)
 
     def forget(self, before: float) -> None:
@@ -103,7 +102,8 @@ class Graveyard:
                 path.unlink(missing_ok=True)
                 self._dead.pop(path.name, None)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Find out who has died."""
         for path in self._files():
             if path.name in self._dead:
                 continue

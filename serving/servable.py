@@ -39,10 +39,17 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True)
 class Opened:
-    """What loading yields: the warm predictor and the verified card of its package."""
+    """What loading yields.
+
+    Attributes:
+        predictor: warm.
+        card: of its package, verified.
+        free: called once the predictor is gone, for what it was opened from.
+    """
 
     predictor: Predictor
     card: PackageCard
+    free: Callable[[], None] = lambda: None
 
 
 class Servable:
@@ -117,7 +124,9 @@ class Servable:
             if self._in_flight:
                 return False
         self._move(State.UNLOADED, f"{self.reason}; the last request has left")
+        free = (lambda: None) if self._opened is None else self._opened.free
         self._opened = None
+        free()
         return True
 
     def _move(self, state: State, reason: str) -> None:

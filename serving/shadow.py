@@ -22,7 +22,7 @@ from serving.watch import Watch
 
 IDLE_SECONDS = 0.05
 """How long a shadow waits for a moment without requests before it runs all the same."""
-LOOK_SECONDS = 0.001
+LOOK_SECONDS = 0.003
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Shadow:
     """A few places and one thread. Requests that find no place are left out and counted.
 
     The thread keeps out of the way by taking turns: it computes for a small share of the time, and waits for a moment
-    without requests. A low priority would do more harm than good, see `serving.priority`.
+    without requests. A low priority would do more harm than good: a thread that waits for a core while it holds the
+    interpreter's lock makes every request wait with it.
 
     Args:
         places: requests that wait at once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -85,8 +86,8 @@ class Worker:
         self.rollout_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
         home, threads = settings.home, settings.session_threads
-        loader = Loader(home.packages, home.keys, threads=threads)
-        self._loads = BackgroundLoader(loader, quiet=threads == 1, crumb=self.crumb)
+        loader = Loader(home.packages, home.keys, threads=threads, serving=lambda: bool(self.releases.newest.champions))
+        self._loads = BackgroundLoader(loader, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
         self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
@@ -125,6 +126,9 @@ class Worker:
             self._duties[0].start()
             self._recorder.start()
             self.router.observe = self._record
+        # What was imported stays. Unfrozen, every full collection goes through all of it, and answers nobody meanwhile.
+        gc.collect()
+        gc.freeze()
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""

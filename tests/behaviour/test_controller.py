@@ -22,7 +22,7 @@ from recognizer.store import (
 )
 from recognizer.store.schema import leases as lease_table
 from recognizer.store.served import read_served
-from serving.controller import Controller
+from serving.controller import SLOW_SECONDS, Controller
 
 ONE, TWO = "1" * 64, "2" * 64
 LIMITS = {"min_answers": 50, "min_compared": 50}
@@ -242,6 +242,7 @@ def test_a_champion_that_clients_find_wrong_is_taken_back(bench):
     for number in range(12):
         answer = Prediction(new_id(1e9 + number), "action", 1e9, None, "champion", None, 2, TWO, "walking", 0.9)
         feedback.give(bench.store, answer, "falling")
+    bench.now += SLOW_SECONDS
     controller.step()
     assert (bench.rollout.phase, bench.champion) == (Phase.ABORTED, ONE)
     assert "12 of 12 answers" in bench.rollout.reason

@@ -35,7 +35,7 @@ def packages():
 
 @pytest.fixture
 def loader(packages):
-    made = BackgroundLoader(packages, quiet=True)
+    made = BackgroundLoader(packages)
     yield made
     packages.go.set()
     made.stop()

@@ -83,7 +83,12 @@ def test_what_is_no_breadcrumb_says_nothing(tmp_path):
     (tmp_path / "short").write_bytes(b"x")
     assert read_breadcrumb(tmp_path / "short") is None
     assert read_breadcrumb(tmp_path / "missing") is None
-    assert Graveyard(tmp_path / "nowhere").losses(A, 0.0) == 0
+    assert losses_of_a(Graveyard(tmp_path / "nowhere")) == 0
+
+
+def losses_of_a(graveyard):
+    graveyard.look()
+    return graveyard.losses(A, 0.0)
 
 
 def test_without_a_place_for_it_a_process_serves_all_the_same(tmp_path):
@@ -122,6 +127,7 @@ def test_a_process_that_dies_with_a_model_in_flight(tmp_path, way, losses, said)
     assert process.returncode == -way
     began = time.time() - 30
     graveyard = Graveyard(tmp_path, kills=lambda: 0)
+    graveyard.look()
     assert graveyard.losses(A, began) == losses
     assert graveyard.losses(B, began) == 0
     assert graveyard.losses(A, time.time() + 1) == 0
@@ -132,11 +138,11 @@ def test_a_process_that_dies_with_a_model_in_flight(tmp_path, way, losses, said)
     assert path.exists()
     graveyard.forget(time.time() + 1)
     assert not path.exists()
-    assert graveyard.losses(A, began) == 0
+    assert losses_of_a(graveyard) == 0
 
 
 @pytest.mark.parametrize("name", ["elsewhere-12345678:1:1", this_process()], ids=["elsewhere", "lives"])
 def test_who_cannot_be_seen_or_lives_is_no_loss(tmp_path, name):
     crumb = Breadcrumb(tmp_path / name)
     with crumb.during(A):
-        assert Graveyard(tmp_path).losses(A, 0.0) == 0
+        assert losses_of_a(Graveyard(tmp_path)) == 0
