@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from recognizer.blessing import verify_blessing
 from recognizer.digest import sha256_file
-from recognizer.errors import PackageTampered, PluginError, RecognizerError
+from recognizer.errors import GivenUp, PackageTampered, PluginError, RecognizerError
 from recognizer.keys import Keyring
 from recognizer.package import MODEL, PackageCard, PackageStore
-from recognizer.tasks import load_predictor
+from recognizer.tasks import Cancel, load_predictor
 from serving.memory import require_room
 from serving.servable import Opened, Servable
 from serving.staging import MEMORY, Pace, at_once, staged
+from serving.watch import Watch
 
 DUTY = 0.05
 """Part of the time in which a large model is read while requests are answered: 100 MB take three seconds or four. With
 0.2 it was one second, and the p99 of requests meanwhile 1.5 times as long instead of 1.1."""
+WARM_SECONDS = 5.0
+"""After so long a run to warm up is given up. One on made-up input is needed; the first run of all may take longer than
+a request may."""
 
 
 class Wanted(Protocol):
@@ -46,16 +50,25 @@ class Loader:
         packages: folder of the package store.
         keys: folder of the public keys; read anew at each load, so that a new key needs no restart.
         threads: onnxruntime threads of one session.
-        serving: whether this process answers requests, which a load should not delay.
+        watch: gives up runs that hang, or make this process grow too much.
+        recent: cases that a task was asked lately; a process that answers nobody has none.
     """
 
     def __init__(
-        self, packages: Path, keys: Path, *, threads: int, serving: Callable[[], bool] = lambda: False
+        self,
+        packages: Path,
+        keys: Path,
+        *,
+        threads: int,
+        watch: Watch | None = None,
+        recent: Callable[[str], Sequence[Any]] = lambda _task: (),
     ) -> None:
         self._packages = PackageStore(packages)
         self._keys = keys
         self._threads = threads
-        self._serving = serving
+        self._watch = watch or Watch()
+        self._recent = recent
+        self._log = structlog.get_logger("recognizer.serving")
 
     def load(self, wanted: Wanted) -> Servable:
         """The wanted package, verified, open and warm.
@@ -83,20 +96,59 @@ class Loader:
         size = _size(folder / MODEL)
         require_room(size, str(folder))
         places = [MEMORY, Path(tempfile.gettempdir())]
-        with staged(places, size, Pace(DUTY) if self._serving() else at_once) as stage:
+        recent = self._recent(wanted.task)
+        pace = Pace(DUTY) if recent else at_once
+        with staged(places, size, pace) as stage:
             card = self._packages.verify(wanted.digest, keyring, sha256_file if stage is None else stage.read)
             self._require_blessed(wanted, card, keyring)
             # without room for the copy it is opened as it lies there
             if stage is None or not stage.whole:
-                return self._warm(card, folder)
-            opened = self._warm(card, stage.folder)
-            return replace(opened, free=stage.hold())
+                opened = Opened(load_predictor(wanted.task)(folder, threads=self._threads), card)
+            else:
+                opened = Opened(load_predictor(wanted.task)(stage.folder, threads=self._threads), card, stage.hold())
+        self._warm(wanted, opened, recent, pace)
+        return opened
 
-    def _warm(self, card: PackageCard, folder: Path) -> Opened:
-        predictor = load_predictor(card.task)(folder, threads=self._threads)
+    def _warm(self, wanted: Wanted, opened: Opened, recent: Sequence[Any], pace: Callable[[], None]) -> None:
+        """Answer what is made up, which has to work, and what was asked lately: the first requests find it as fast as
+        later ones.
+
+        How it answers those is not judged here. It is in the shadow, with numbers; one case proves nothing, and a
+        champion that comes back after a restart must not be refused for it.
+        """
+        predictor = opened.predictor
         for _ in range(2):  # the first run allocates, the second is as fast as a request
-            predictor.predict(made_up_inputs(card))
-        return Opened(predictor, card)
+            self._run(wanted, lambda cancel: predictor.predict(made_up_inputs(opened.card), cancel))
+        for case in recent:
+            pace()
+            try:
+                self._run(wanted, lambda cancel, case=case: predictor.predict(predictor.inputs([case]), cancel))
+            except Exception as error:
+                self._log.warning(
+                    "a newcomer fails at what was asked lately; a shadow will tell how often",
+                    task=wanted.task,
+                    version=wanted.version,
+                    error=f"{type(error).__name__}: {error}",
+                )
+                return
+
+    def _run(self, wanted: Wanted, run: Callable[[Cancel], object]) -> None:
+        def stuck() -> None:
+            self._log.error(
+                "a model does not come back from warming up; this worker loads nothing more until it is restarted",
+                task=wanted.task,
+                version=wanted.version,
+            )
+
+        with self._watch.until(WARM_SECONDS, stuck, suspect=True) as cancel:
+            try:
+                run(cancel)
+            except GivenUp as error:
+                raise cancel.why or PluginError(
+                    f"gave no answer within {WARM_SECONDS:g} s",
+                    where=f"task {wanted.task}, version {wanted.version}",
+                    hint="promote another version; `recognizer models` lists them",
+                ) from error
 
     def _require_blessed(self, wanted: Wanted, card: PackageCard, keyring: Keyring) -> None:
         folder = self._packages.path(wanted.digest)

@@ -26,6 +26,7 @@ from serving.health import answers_all, describe
 from serving.heartbeat import Heartbeat
 from serving.loader import Loader
 from serving.periodic import Periodic
+from serving.recent import Recent
 from serving.reconcile import Reconciler, Wants
 from serving.record import Recorder
 from serving.release import Problem, Releases
@@ -85,8 +86,9 @@ class Worker:
         self.rollouts = RolloutDesk(settings)
         self.rollout_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
+        self._recent = Recent()
         home, threads = settings.home, settings.session_threads
-        loader = Loader(home.packages, home.keys, threads=threads, serving=lambda: bool(self.releases.newest.champions))
+        loader = Loader(home.packages, home.keys, threads=threads, watch=self._watch, recent=self._recent.of)
         self._loads = BackgroundLoader(loader, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
@@ -156,6 +158,7 @@ class Worker:
         return self._desk.take(body, media_type)
 
     def _record(self, answered: Answered) -> None:
+        self._recent.add(answered.task, answered.case)
         endpoint = self._endpoints.get(answered.task)
         if endpoint is None:
             return

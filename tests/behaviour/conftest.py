@@ -239,9 +239,9 @@ class SmallHome:
             opened.close()
         return champion
 
-    def release(self, version: int) -> str:
+    def release(self, version: int, model: onnx.ModelProto | None = None) -> str:
         """Package, bless and promote."""
-        self.package(version)
+        self.package(version, model)
         self.bless(version)
         self.promote(version)
         return self.digests[version]

@@ -1,18 +1,38 @@
 """Loading: only what there is room for."""
 
+import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
-from recognizer.errors import StorageError
+from recognizer.errors import PluginError, StorageError
 from recognizer.store.served import Champion
 from serving import memory
 from serving.action.predictor import ActionPredictor
+from serving.action.window import make_window
+from serving.growth import Memory
 from serving.loader import Loader
+from serving.periodic import Periodic
 from serving.servable import State
+from serving.watch import TICK_SECONDS, Watch
 
 
-def loader(small_home):
+def loader(small_home, **more):
     home = small_home.home
-    return Loader(home.packages, home.keys, threads=1)
+    return Loader(home.packages, home.keys, threads=1, **more)
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """One that gives up what lasts longer than a moment, or needs 64 MB."""
+    monkeypatch.setattr("serving.loader.WARM_SECONDS", 0.3)
+    made = Watch(Memory(64 * 2**20))
+    ticking = Periodic("watch", TICK_SECONDS, made.tick, "watching failed")
+    ticking.start()
+    yield made
+    ticking.stop()
+
+
+SURE = make_window(np.ones((1, 30, 17, 3), np.float32))
 
 
 def champion(small_home):
@@ -48,6 +68,46 @@ def test_it_is_loaded_from_a_copy_or_without_room_for_one_as_it_lies_there(small
     assert [*(tmp_path / "copy").iterdir()] == []
     servable.quiesce("x")
     assert servable.unload()
+
+
+@pytest.mark.parametrize("kind", ["raises", "nan", "hangs", "grows", "allocates"])
+def test_a_model_that_fails_at_what_was_asked_lately_is_for_the_shadow_to_judge(
+    small_home, watch, make_bad_model, kind
+):
+    small_home.release(2, make_bad_model(kind))
+    tasks = []
+
+    def recent(task):
+        tasks.append(task)
+        return [SURE, SURE]
+
+    with capture_logs() as logs:
+        servable = loader(small_home, watch=watch, recent=recent).load(champion(small_home))
+    assert (servable.state, tasks) == (State.AVAILABLE, ["action"])
+    (told,) = [one for one in logs if "asked lately" in one["event"]]
+    assert told["version"] == 2
+    assert watch.stuck == 0
+
+
+@pytest.mark.parametrize(("kind", "said"), [("hangs", "gave no answer within"), ("grows", "the process grew by")])
+def test_a_model_that_does_not_even_answer_what_is_made_up_is_refused(
+    small_home, watch, make_bad_model, monkeypatch, kind, said
+):
+    small_home.release(2, make_bad_model(kind))
+    monkeypatch.setattr(
+        "serving.loader.made_up_inputs",
+        lambda card: {tensor.name: np.ones((1, *tensor.shape[1:]), np.float32) for tensor in card.inputs},
+    )
+    with pytest.raises(PluginError, match=said) as caught:
+        loader(small_home, watch=watch).load(champion(small_home))
+    assert caught.value.hint
+
+
+def test_a_model_that_answers_what_was_asked_lately_says_nothing(small_home, watch):
+    small_home.release(2)
+    with capture_logs() as logs:
+        loader(small_home, watch=watch, recent=lambda _task: [SURE]).load(champion(small_home))
+    assert logs == []
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from serving.breaker import IN_A_ROW, TRANSITIONS, WINDOW, Breaker, BreakerLimits, Event, State
+from serving.breaker import FROM_THE_START, IN_A_ROW, TRANSITIONS, WINDOW, Breaker, BreakerLimits, Event, State
 
 
 class Bench:
@@ -36,8 +36,11 @@ def test_the_table_is_whole():
     [
         ("", State.CLOSED),
         ("." * 100, State.CLOSED),
-        ("x" * (IN_A_ROW - 1), State.CLOSED),
-        ("x" * IN_A_ROW, State.OPEN),
+        ("x" * (FROM_THE_START - 1), State.CLOSED),
+        ("x" * FROM_THE_START, State.OPEN),
+        ("x." + "x" * (IN_A_ROW - 1), State.CLOSED),
+        ("." + "x" * (IN_A_ROW - 1), State.CLOSED),
+        ("." + "x" * IN_A_ROW, State.OPEN),
         (".xx.xx.", State.CLOSED),
         (".xx.xx.x", State.OPEN),
         ("x.x.x.x.", State.CLOSED),
@@ -139,10 +142,10 @@ def test_tripped(before):
     assert bench.breaker.state is State.HALF_OPEN
 
 
-def seconds_to_open(random_, share, failing, requests=100):
+def seconds_to_open(random_, share, failing, before="", requests=100):
     """At `requests` a second, of which the share comes here."""
     bench = Bench()
-    bench.calls("." * 200)
+    bench.calls(before)
     while bench.breaker.state is State.CLOSED:
         bench.now += 1 / requests
         if random_.random() < share:
@@ -151,12 +154,20 @@ def seconds_to_open(random_, share, failing, requests=100):
 
 
 @pytest.mark.parametrize(
-    ("share", "failing", "quantile", "seconds"),
-    [(0.09, 1.0, 0.95, 1.0), (0.09, 0.2, 0.9, 5.0), (0.05, 1.0, 0.85, 1.0), (0.05, 0.2, 0.5, 5.0)],
+    ("before", "share", "failing", "quantile", "seconds"),
+    [
+        ("", 0.09, 1.0, 0.99, 1.0),
+        ("", 0.05, 1.0, 0.95, 1.0),
+        ("." * 200, 0.09, 1.0, 0.95, 1.0),
+        ("." * 200, 0.09, 0.2, 0.9, 5.0),
+        ("." * 200, 0.05, 1.0, 0.85, 1.0),
+        ("." * 200, 0.05, 0.2, 0.5, 5.0),
+    ],
+    ids=["broken, 9 %", "broken, 5 %", "breaks, 9 %", "a fifth, 9 %", "breaks, 5 %", "a fifth, 5 %"],
 )
-def test_how_fast_it_opens(share, failing, quantile, seconds):
+def test_how_fast_it_opens(before, share, failing, quantile, seconds):
     random_ = random.Random(7)
-    times = sorted(seconds_to_open(random_, share, failing) for _ in range(400))
+    times = sorted(seconds_to_open(random_, share, failing, before) for _ in range(400))
     assert times[int(quantile * len(times))] <= seconds
 
 
