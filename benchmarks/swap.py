@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import faults, loading, speed, swaps
+from benchmarks import faults, loading, peer, speed, swaps
 from benchmarks.table import HEAD, Row
 from flows.recordings import find_recordings
 from recognizer.home import Home
@@ -41,14 +41,15 @@ class Sizes:
     away: float = 60.0
     rates: int = 2000
     judged: int = 10_000
+    peer: int = 5
 
 
-QUICK = Sizes(10, 2_000, 2, ("raises",), 2, 1, ("CANARY",), 12.0, 500, 200)
+QUICK = Sizes(10, 2_000, 2, ("raises",), 2, 1, ("CANARY",), 12.0, 500, 200, 1)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a sample of everything, in less than three minutes")
+    parser.add_argument("--quick", action="store_true", help="a sample of everything, in about four minutes")
     parser.add_argument("--data", type=Path, help="file of recorded skeletons to replay")
     parser.add_argument("--meta", type=Path, help="what the file does not say of itself")
     parser.add_argument(
@@ -83,6 +84,7 @@ def _parts(sizes: Sizes, windows: Sequence[Window], models: Sequence[Path]) -> d
         "rollback": lambda root: faults.rollback_rows(root, sizes.rollbacks),
         "kill": lambda root: faults.kill_rows(root, windows, sizes.points),
         "store": lambda root: [faults.store_row(root, windows, sizes.away)],
+        "peer": lambda root: peer.peer_rows(root, windows, sizes.peer),
     }
 
 
