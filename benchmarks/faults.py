@@ -160,9 +160,9 @@ def _after(rollout: Rollout) -> Rollout:
     return rollout
 
 
-def kill_rows(root: Path, windows: Sequence[Window], points: Sequence[str]) -> list[Row]:
+def kill_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], points: Sequence[str]) -> list[Row]:
     """`kill -9` of one worker at every point of a rollout, and of all of them at the last one."""
-    shelf, rows = Shelf(root), []
+    shelf, rows = Shelf(root, models), []
     with open_store(shelf.url) as store:
         shelf.promote(shelf.add(store=store), store)
         with running(root, 2) as service:
@@ -245,9 +245,9 @@ def busy_with(service: Service, shelf: Shelf, digest: str) -> int:
     return wait_for(busy, "run of the challenger", pause=0.005)
 
 
-def store_row(root: Path, windows: Sequence[Window], seconds: float) -> Row:
+def store_row(root: Path, models: Sequence[Path], windows: Sequence[Window], seconds: float) -> Row:
     """The store's files are moved away in a CANARY, and put back."""
-    shelf = Shelf(root)
+    shelf = Shelf(root, models)
     with open_store(shelf.url) as store, contextlib.ExitStack() as stack:
         shelf.promote(shelf.add(store=store), store)
         version = shelf.add(store=store)

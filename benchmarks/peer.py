@@ -61,12 +61,12 @@ class Action(MLModel):
 '''
 
 
-def peer_rows(root: Path, windows: Sequence[Window], swaps: int) -> list[Row]:
+def peer_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swaps: int) -> list[Row]:
     """Both in one process, one after the other, at one rate; a swap is to a model of 100 MB.
 
     Ours has to lose nothing. What MLServer does is told for comparison, and no bound of ours.
     """
-    shelf = Shelf(root)
+    shelf = Shelf(root, models)
     try:
         programs = _installed(root / "peer")
     except subprocess.CalledProcessError as error:

@@ -82,9 +82,9 @@ def _parts(sizes: Sizes, windows: Sequence[Window], models: Sequence[Path]) -> d
         "bad": lambda root: faults.bad_rows(root, sizes.kinds),
         "breaker": lambda root: faults.breaker_rows(root, sizes.breakers),
         "rollback": lambda root: faults.rollback_rows(root, sizes.rollbacks),
-        "kill": lambda root: faults.kill_rows(root, windows, sizes.points),
-        "store": lambda root: [faults.store_row(root, windows, sizes.away)],
-        "peer": lambda root: peer.peer_rows(root, windows, sizes.peer),
+        "kill": lambda root: faults.kill_rows(root, models, windows, sizes.points),
+        "store": lambda root: [faults.store_row(root, models, windows, sizes.away)],
+        "peer": lambda root: peer.peer_rows(root, models, windows, sizes.peer),
     }
 
 
