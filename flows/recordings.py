@@ -1,4 +1,4 @@
-"""What traffic replays: the windows of a file, of the newest snapshot's test set, or of synthetic people."""
+"""What traffic replays: windows of a file, of the newest test set, of the prediction log, or of synthetic people."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recognizer.errors import InputError, NotFound
+from recognizer.home import Home
 from recognizer.ingest.meta import Meta, read_meta
 from recognizer.ingest.read import read_recorded
 from recognizer.ingest.recorded import TEST, Recorded
-from recognizer.sequences import SequenceSet, SkeletonSequence
+from recognizer.predictions import Prediction
+from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
 from recognizer.snapshot import read_set
-from recognizer.store import open_store, snapshots
+from recognizer.store import open_store, predictions, snapshots
 from recognizer.tasks import trainable_tasks
 from recognizer.traffic import Window
 
@@ -91,17 +95,47 @@ def make_recordings(sequences: SequenceSet, source: str, body: Body = Body.NPY) 
         raise InputError("holds no sequence in which anybody is seen", where=source, hint="name another with --data")
     count = min(len(seen), MOST_WINDOWS)
     chosen = [seen[i * len(seen) // count] for i in range(count)]
-    windows = tuple(Window(encode(item, body), sequences.classes[item.label]) for item in chosen)
+    windows = tuple(
+        Window(encode(item.keypoints, item.visibility, body), sequences.classes[item.label]) for item in chosen
+    )
     return Recordings(windows, f"{count} windows, {source}")
 
 
-def encode(sequence: SkeletonSequence, body: Body) -> bytes:
-    """The body of a request that shows this sequence."""
+def logged_recordings(settings: Settings, task: str, body: Body = Body.NPY) -> Recordings:
+    """What the service was asked last, of the answers whose input was kept. Nobody knows their truth.
+
+    Raises:
+        NotFound: the log holds no inputs of this task.
+        StorageError: the store cannot be read.
+    """
+    with open_store(settings.database_url, make=False) as store:
+        kept = predictions.list(store, task, with_inputs=True)[-MOST_WINDOWS:]
+    windows = [Window(content, None) for one in kept if (content := _logged(settings.home, one, body)) is not None]
+    if not windows:
+        raise NotFound(
+            f"the prediction log holds no inputs of task {task!r}",
+            where=str(settings.home.inputs / task),
+            hint="serve some requests first; RECOGNIZER_INPUT_SHARE says how many inputs are kept",
+        )
+    return Recordings(tuple(windows), f"{len(windows)} windows, prediction log")
+
+
+def _logged(home: Home, prediction: Prediction, body: Body) -> bytes | None:
+    """The body of a logged request; None when its file is gone: tidied away just now, or deleted by hand."""
+    try:
+        with np.load(home.inputs / str(prediction.inputs)) as arrays:
+            return encode(arrays["keypoints"], arrays["visibility"], body)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def encode(keypoints: NDArray[Any], visibility: NDArray[Any], body: Body) -> bytes:
+    """The body of a request that shows a window: keypoints (M, T, 17, 2), visibility (M, T, 17)."""
     if body is Body.NPY:
         file = io.BytesIO()
-        np.save(file, np.concatenate([sequence.keypoints, sequence.visibility[..., None]], axis=3).astype(np.float32))
+        np.save(file, np.concatenate([keypoints, visibility[..., None]], axis=3).astype(np.float32))
         return file.getvalue()
-    arrays = {"keypoints": sequence.keypoints, "visibility": sequence.visibility}
+    arrays = {"keypoints": keypoints, "visibility": visibility}
     content = {name: np.round(array.astype(np.float64), 3).tolist() for name, array in arrays.items()}
     return json.dumps(content, separators=(",", ":")).encode()
 

@@ -23,6 +23,7 @@ import click
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Replay this data file (its held-out part, if any).")
 @click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of` for --data.")
+@click.option("--logged", is_flag=True, help="Replay what the service was asked last (inputs of the prediction log).")
 @click.option("--body", type=click.Choice(["npy", "json"]), default="npy", show_default=True, help="How to send them.")
 @click.option("--cameras", default=0, help="Share the requests unequally among so many X-Routing-Keys.")
 @click.option("--feedback", default=0.0, help="Share of the answers to which the truth is sent back, where known.")
@@ -45,6 +46,7 @@ def traffic(
     arrivals: str,
     data: Path | None,
     meta: Path | None,
+    logged: bool,
     body: str,
     cameras: int,
     feedback: float,
@@ -55,7 +57,8 @@ def traffic(
 ) -> None:
     """Send traffic of TASK to a running service, and show what became of it by arm and version.
 
-    Replays recorded windows: of --data, else of the newest snapshot's test set, else of synthetic people. Late answers
+    Replays recorded windows: of --data, or of --logged requests, else of the newest snapshot's test set, else of
+    synthetic people. Late answers
     do not slow the requests down, and a latency counts from when its request was due. Ctrl-C ends it with the report
     of what was done.
 
@@ -64,12 +67,19 @@ def traffic(
     from flows.command.session import begin
     from flows.command.terminal import show_traffic
     from flows.progress import progress_bar
-    from flows.recordings import Body, find_recordings
+    from flows.recordings import Body, find_recordings, logged_recordings
     from flows.traffic import replay
+    from recognizer.errors import UsageError
     from recognizer.traffic import Arrivals, Tally, TrafficPlan
 
     settings = begin()
-    recordings = find_recordings(settings, task, data=data, meta=meta, body=Body(body))
+    if logged and data is not None:
+        raise UsageError("--logged and --data are two sources", hint="give one of them")
+    recordings = (
+        logged_recordings(settings, task, Body(body))
+        if logged
+        else find_recordings(settings, task, data=data, meta=meta, body=Body(body))
+    )
     plan = TrafficPlan(
         url=url or f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}",  # noqa: S104
         windows=recordings.windows,

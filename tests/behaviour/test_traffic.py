@@ -19,12 +19,15 @@ import numpy as np
 import pytest
 
 from flows.command.main import main
-from flows.recordings import MOST_WINDOWS, Body, find_recordings, make_recordings
+from flows.recordings import MOST_WINDOWS, Body, find_recordings, logged_recordings, make_recordings
 from flows.traffic import replay
-from recognizer.errors import InputError, ServiceUnreachable
+from recognizer.errors import InputError, NotFound, ServiceUnreachable
+from recognizer.predictions import Prediction, new_id
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
 from recognizer.settings import Settings
+from recognizer.store import open_store, predictions
 from recognizer.traffic import Arrivals, TrafficPlan, Window
+from serving.action.body import read_window
 
 CLASSES = ("standing", "walking", "falling")
 PATIENCE = 60
@@ -407,6 +410,8 @@ def test_the_command_replays_the_newest_snapshot_and_tells_of_a_missing_door(rec
         (["action", "--data", "no-such-file.npz"], 2, "no such file"),
         (["action", "--url", "http://127.0.0.1:1"], 4, "recognizer serve"),
         (["action", "--body", "pickle"], 2, "pickle"),
+        (["action", "--logged", "--data", "x.npz"], 2, "give one of them"),
+        (["action", "--logged"], 4, "serve some requests first"),
     ],
 )
 def test_wrong_use_names_the_next_step(recognizer, tmp_path, monkeypatch, arguments, code, says):
@@ -415,6 +420,33 @@ def test_wrong_use_names_the_next_step(recognizer, tmp_path, monkeypatch, argume
     assert ended == code, err
     assert says in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("body", Body)
+def test_what_was_asked_last_is_asked_again(tmp_path, body):
+    settings = Settings(home=tmp_path / "home")
+    settings.home.prepare()
+    people = np.random.default_rng(0).uniform(0, 400, (4, 2, 30, 17, 2)).round(3).astype(np.float32)
+    seen = np.ones((4, 2, 30, 17), np.float32)
+    rows = []
+    for number in range(4):
+        name = f"action/2026-01-01/{number}.npz" if number != 1 else None
+        rows.append(Prediction(new_id(number), "action", number, None, "champion", None, 1, "d", "x", 0.5, inputs=name))
+        if number not in (1, 2):  # one of which no input was kept, one whose file is gone
+            path = settings.home.inputs / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, keypoints=people[number], visibility=seen[number])
+    with open_store(settings.database_url) as store:
+        predictions.append(store, rows)
+    found = logged_recordings(settings, "action", body)
+    assert found.source == "2 windows, prediction log"
+    for window, number in zip(found.windows, (0, 3), strict=True):
+        asked, _ = read_window(window.content, body.media_type)
+        assert window.truth is None
+        np.testing.assert_allclose(asked.keypoints, people[number], atol=1e-3)
+        np.testing.assert_array_equal(asked.visibility, seen[number])
+    with pytest.raises(NotFound, match="no inputs of task 'pose'"):
+        logged_recordings(settings, "pose")
 
 
 def test_a_home_without_data_gets_no_store(tmp_path):
