@@ -1,5 +1,7 @@
 """kill -9 in each step of one night, then the night again: one version, one training, the same model."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -35,15 +37,15 @@ def start(place, night: str = "2026-11-20") -> subprocess.Popen[bytes]:
 
 def kill_in(place, step: Step) -> None:
     """Run the night until the store says that it is in the step, and kill it then."""
-    with place.store() as store, start(place) as process:
-        deadline = time.monotonic() + PATIENCE
+    with place.store() as store:  # made, if it is not there
         attempts = getattr(nights.latest(store, "action"), "attempts", 0)
-        while True:
+    wanted = (attempts + 1, step.value)
+    with contextlib.closing(sqlite3.connect(place.home.store)) as database, start(place) as process:
+        deadline = time.monotonic() + PATIENCE
+        while database.execute("SELECT attempts, step FROM nights ORDER BY id DESC LIMIT 1").fetchone() != wanted:
             assert process.poll() is None, process.stderr.read().decode()
             assert time.monotonic() < deadline, f"never came to step {step}"
-            row = nights.latest(store, "action")
-            if row is not None and row.attempts > attempts and row.step is step:
-                break
+            time.sleep(0.001)  # between two looks: some steps are short, and the night needs the cores
         process.kill()
         process.wait()
 
