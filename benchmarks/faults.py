@@ -41,6 +41,7 @@ KINDS = {
 }
 RATE = 100.0
 MEMORY_MB = 128
+PAUSE = 4.0
 BACK_SECONDS = 15.0
 
 
@@ -49,7 +50,8 @@ def bad_rows(root: Path, kinds: Sequence[str]) -> list[Row]:
     shelf, rows = Shelf(root), []
     with open_store(shelf.url) as store:
         shelf.promote(shelf.add(store=store), store)
-        with running(root, 2, challenger_memory_mb=MEMORY_MB) as service:
+        # a champion that fails everything in its bake is known by its breaker, after four pauses
+        with running(root, 2, challenger_memory_mb=MEMORY_MB, breaker_seconds=PAUSE) as service:
             for kind in kinds:
                 for name, made in (("CANARY", canary_first()), ("BAKE", promote_first())):
                     version = shelf.bad(kind, store)

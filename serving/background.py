@@ -21,6 +21,9 @@ class Loads(Protocol):
 
     def load(self, wanted: Wanted) -> Servable: ...
 
+    def stop(self) -> None:
+        """Give up what is being loaded."""
+
 
 @dataclass
 class _Job:
@@ -69,6 +72,7 @@ class BackgroundLoader:
     def stop(self) -> None:
         """Take no more, and wait for the load it is at."""
         self._jobs = {}
+        self._loads.stop()
         self._queue.put(None)
         if self._thread is not None:
             self._thread.join(LAST_LOAD_SECONDS)

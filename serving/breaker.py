@@ -24,6 +24,10 @@ FROM_THE_START = 2
 """Failures in a row that open it while the model has not answered at all: one that is broken altogether is known
 sooner, and under that noise two first calls fail once in 250,000 rollouts."""
 
+RELAPSES = 4
+"""Pauses in a row after which the next call failed as well. A model that fails every tenth request, as the other one
+may too, does that once in 10,000 times that its breaker opens."""
+
 
 class State(StrEnum):
     """Whether the model is asked."""
@@ -82,7 +86,6 @@ class Breaker:
 
     Attributes:
         opened: how often it opened.
-        relapsed: it opened again after its pause, and has not closed since: the model goes on failing.
         reason: why it stands where it does, with numbers.
     """
 
@@ -97,7 +100,7 @@ class Breaker:
         self._until = 0.0
         self._term = 0  # grows with each transition; what was allowed in an earlier one counts no more
         self.opened = 0
-        self.relapsed = False
+        self._relapses = 0  # since it was closed
         self.reason = "no failures"
 
     @property
@@ -105,6 +108,11 @@ class Breaker:
         with self._lock:
             self._pass_time()
             return self._state
+
+    @property
+    def relapsed(self) -> bool:
+        """Whether the model goes on failing after several pauses; until the breaker closes."""
+        return self._relapses >= RELAPSES
 
     def allow(self) -> int | None:
         """A ticket for one call, to be given back to `record` or `abandon`; None when it must not be made."""
@@ -164,7 +172,7 @@ class Breaker:
         self.reason = reason
         if self._state is State.OPEN:
             self.opened += 1
-            self.relapsed = self.relapsed or before is State.HALF_OPEN
+            self._relapses += before is State.HALF_OPEN
             self._until = self._clock() + self._limits.seconds
         elif self._state is State.CLOSED:
-            self.relapsed = False
+            self._relapses = 0

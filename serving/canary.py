@@ -41,8 +41,13 @@ class Attempt:
 
 
 def time_left(deadline: float, elapsed: float, champion_p99: float | None) -> float:
-    """Seconds a challenger may take, so that the champion can still answer within the request's deadline."""
-    return deadline - elapsed - (deadline * UNMEASURED if champion_p99 is None else champion_p99)
+    """Seconds a challenger may take, so that the champion can still answer within the request's deadline.
+
+    None are left when more than half of them has passed before it is asked: how late a request is says nothing about
+    the model, which would be blamed for it.
+    """
+    most = deadline - (deadline * UNMEASURED if champion_p99 is None else champion_p99)
+    return most - elapsed if elapsed <= most / 2 else 0.0
 
 
 def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts: bool = True) -> Attempt:

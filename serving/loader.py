@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from recognizer.package import MODEL, PackageCard, PackageStore
 from recognizer.tasks import Cancel, load_predictor
 from serving.memory import require_room
 from serving.servable import Opened, Servable
-from serving.staging import MEMORY, Pace, at_once, staged
+from serving.staging import MEMORY, Pace, Stage, at_once, staged
 from serving.watch import Watch
 
 DUTY = 0.05
@@ -68,7 +69,12 @@ class Loader:
         self._threads = threads
         self._watch = watch or Watch()
         self._recent = recent
+        self._stopping = threading.Event()
         self._log = structlog.get_logger("recognizer.serving")
+
+    def stop(self) -> None:
+        """Give up what is being loaded, as soon as that can be."""
+        self._stopping.set()
 
     def load(self, wanted: Wanted) -> Servable:
         """The wanted package, verified, open and warm.
@@ -97,17 +103,35 @@ class Loader:
         require_room(size, str(folder))
         places = [MEMORY, Path(tempfile.gettempdir())]
         recent = self._recent(wanted.task)
-        pace = Pace(DUTY) if recent else at_once
+        pace = Pace(DUTY, self._stopping) if recent else at_once
         with staged(places, size, pace) as stage:
             card = self._packages.verify(wanted.digest, keyring, sha256_file if stage is None else stage.read)
             self._require_blessed(wanted, card, keyring)
-            # without room for the copy it is opened as it lies there
-            if stage is None or not stage.whole:
-                opened = Opened(load_predictor(wanted.task)(folder, threads=self._threads), card)
-            else:
-                opened = Opened(load_predictor(wanted.task)(stage.folder, threads=self._threads), card, stage.hold())
-        self._warm(wanted, opened, recent, pace)
+            opened = self._opened(wanted, card, stage)
+        if opened is None:
+            # without room for a copy, or where the copy is of no use, it is opened as it lies there
+            opened = Opened(load_predictor(wanted.task)(folder, threads=self._threads), card)
+            self._packages.verify(wanted.digest, keyring)  # as it was opened, too
+        try:
+            self._warm(wanted, opened, recent, pace)
+        except BaseException:
+            opened.free()
+            raise
         return opened
+
+    def _opened(self, wanted: Wanted, card: PackageCard, stage: Stage | None) -> Opened | None:
+        """The model from its private copy; None when there is none, or it cannot be opened.
+
+        The copy decides about nothing: what cannot be opened is told of the package itself.
+        """
+        if stage is None or not stage.whole:
+            return None
+        held = stage.hold()
+        try:
+            return Opened(load_predictor(wanted.task)(stage.folder, threads=self._threads), card, held.close)
+        except Exception:
+            held.close()
+            return None
 
     def _warm(self, wanted: Wanted, opened: Opened, recent: Sequence[Any], pace: Callable[[], None]) -> None:
         """Answer what is made up, which has to work, and what was asked lately: the first requests find it as fast as
@@ -133,6 +157,9 @@ class Loader:
                 return
 
     def _run(self, wanted: Wanted, run: Callable[[Cancel], object]) -> None:
+        if self._stopping.is_set():
+            raise GivenUp("loading was given up: the process ends")
+
         def stuck() -> None:
             self._log.error(
                 "a model does not come back from warming up; this worker loads nothing more until it is restarted",

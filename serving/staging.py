@@ -13,19 +13,20 @@ import contextlib
 import hashlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from recognizer.errors import GivenUp
 from recognizer.store.processes import is_alive, this_process
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Fields of `onnx.proto3`: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data."""
-EXTERNAL_DATA, DATA_LOCATION = 13, 14
-"""Of TensorProto: where its data lies in another file, and that it does."""
+NAME, EXTERNAL_DATA, DATA_LOCATION = 8, 13, 14
+"""Of TensorProto: its name, where its data lies in another file, and that it does."""
 VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5
 """How a protobuf field is written (the others are no longer in use)."""
 WEIGHTS = "weights"
@@ -55,15 +56,37 @@ class Pace:
 
     Args:
         duty: part of the time that is worked, in (0, 1].
+        stopping: ends a rest, and all that comes after it.
     """
 
-    def __init__(self, duty: float) -> None:
+    def __init__(self, duty: float, stopping: threading.Event) -> None:
         self._rest = 1 / duty - 1
+        self._stopping = stopping
         self._since = time.perf_counter()
 
     def __call__(self) -> None:
-        time.sleep((time.perf_counter() - self._since) * self._rest)
+        """Rest.
+
+        Raises:
+            GivenUp: the process ends.
+        """
+        if self._stopping.wait((time.perf_counter() - self._since) * self._rest):
+            raise GivenUp("loading was given up: the process ends")
         self._since = time.perf_counter()
+
+
+class Held:
+    """An open file, closed at the latest when nobody knows it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+
+    def close(self) -> None:
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+    __del__ = close
 
 
 class _Source:
@@ -117,49 +140,64 @@ class _Source:
         return piece
 
 
-def split(source: _Source, end: int, weights: BinaryIO, path: Sequence[int] = (GRAPH, INITIALIZER, RAW_DATA)) -> bytes:
-    """A message up to byte `end`, with its large weights moved into the other file.
+class _Splitter:
+    """Copies a model while it is read, and moves its large weights into the other file."""
 
-    Args:
-        path: fields that lead to the weights.
+    def __init__(self, source: _Source, weights: BinaryIO) -> None:
+        self._source = source
+        self._weights = weights
+        self._names: set[bytes] = set()
 
-    Raises:
-        Malformed: it is no such message.
-    """
-    out, moved = bytearray(), None
-    while source.at < end:
-        key = source.varint()
-        field, wire = key >> 3, key & 7
-        out += _varint(key)
-        if wire == VARINT:
-            out += _varint(source.varint())
-        elif wire in (EIGHT_BYTES, FOUR_BYTES):
-            out += source.take(8 if wire == EIGHT_BYTES else 4)
-        elif wire != COUNTED:
-            raise Malformed(f"has a field of an unknown kind before byte {source.at}")
-        else:
-            size = source.varint()
-            if size > end - source.at:
-                raise Malformed(f"has a part of {size} bytes at byte {source.at}, more than there are")
-            if field != path[0] or (len(path) == 1 and size < LEAST):
-                out += _varint(size) + source.take(size)
-            elif len(path) > 1:
-                inner = split(source, source.at + size, weights, path[1:])
-                out += _varint(len(inner)) + inner
+    def message(self, end: int, path: Sequence[int] = (GRAPH, INITIALIZER, RAW_DATA)) -> bytes:
+        """A message up to byte `end`, with its large weights elsewhere.
+
+        Args:
+            path: fields that lead to the weights; with one left, the message is a tensor.
+
+        Raises:
+            Malformed: it is no such message, or one of which readers make different things: a tensor that names its
+                data twice, two tensors of one name.
+        """
+        source, out, place = self._source, bytearray(), b""
+        while source.at < end:
+            key = source.varint()
+            field, wire = key >> 3, key & 7
+            if len(path) == 1 and (field in (EXTERNAL_DATA, DATA_LOCATION) or (field == RAW_DATA and place)):
+                raise Malformed(f"has a tensor with its data in several places, before byte {source.at}")
+            if wire == VARINT:
+                out += _varint(key) + _varint(source.varint())
+            elif wire in (EIGHT_BYTES, FOUR_BYTES):
+                out += _varint(key) + source.take(8 if wire == EIGHT_BYTES else 4)
+            elif wire != COUNTED:
+                raise Malformed(f"has a field of an unknown kind before byte {source.at}")
             else:
-                del out[-len(_varint(key)) :]
-                moved = _move(source, size, weights), size
-    if source.at != end:
-        raise Malformed(f"has a part that ends in another, at byte {source.at}")
-    return bytes(out) + (b"" if moved is None else _elsewhere(*moved))
+                size = source.varint()
+                if size > end - source.at:
+                    raise Malformed(f"has a part of {size} bytes at byte {source.at}, more than there are")
+                if len(path) == 1 and field == RAW_DATA and size >= LEAST:
+                    place = _elsewhere(self._move(size), size)
+                else:
+                    out += _counted(field, self._part(field, size, path))
+        if source.at != end:
+            raise Malformed(f"has a part that ends in another, at byte {source.at}")
+        return bytes(out) + place
 
+    def _part(self, field: int, size: int, path: Sequence[int]) -> bytes:
+        if field == path[0] and len(path) > 1:
+            return self.message(self._source.at + size, path[1:])
+        content = self._source.take(size)
+        if len(path) == 1 and field == NAME:
+            if content in self._names:
+                raise Malformed(f"has two tensors of one name, {content[:80]!r}")
+            self._names.add(content)
+        return content
 
-def _move(source: _Source, size: int, weights: BinaryIO) -> int:
-    """Write the next bytes into the other file; returns where."""
-    offset = weights.seek(-(-weights.tell() // ALIGNED) * ALIGNED)
-    for piece in source.pieces(size):
-        weights.write(piece)
-    return offset
+    def _move(self, size: int) -> int:
+        """Write the next bytes into the other file; returns where."""
+        offset = self._weights.seek(-(-self._weights.tell() // ALIGNED) * ALIGNED)
+        for piece in self._source.pieces(size):
+            self._weights.write(piece)
+        return offset
 
 
 def _elsewhere(offset: int, size: int) -> bytes:
@@ -195,13 +233,13 @@ class Stage:
         self.whole = True
         self._pace = pace
 
-    def hold(self) -> Callable[[], None]:
-        """Keep the weights' file beyond this stage; returns what lets it go.
+    def hold(self) -> Held:
+        """Keep the weights' file beyond this stage.
 
         Whoever lets go of a file last frees its memory: 100 MB take 10 ms. A session is freed under the interpreter's
         lock, and would stop every request for that long; a file is closed without it.
         """
-        return partial(os.close, os.open(self.folder / WEIGHTS, os.O_RDONLY))
+        return Held(self.folder / WEIGHTS)
 
     def read(self, path: Path) -> str:
         """SHA-256 of a file, which then lies here too; the large weights of an ONNX model in a file beside it.
@@ -214,7 +252,7 @@ class Stage:
             try:
                 if path.suffix == ".onnx":
                     with (self.folder / WEIGHTS).open("wb") as weights:
-                        content = split(source, size, weights)
+                        content = _Splitter(source, weights).message(size)
                 else:
                     content = source.take(size)
                 (self.folder / path.name).write_bytes(content)

@@ -143,11 +143,11 @@ class Worker:
         self.threads.shutdown()  # while somebody still watches over their runs
         self.rollout_thread.shutdown()
         self.rollouts.close()
-        self._watching.stop()
         self._watch.give_up()
+        self._loads.stop()
         self._shadow.stop()
         self.trials.stop()
-        self._loads.stop()
+        self._watching.stop()
         if self._duties is not None:
             self._duties[0].stop()
             self._recorder.stop()

@@ -8,7 +8,7 @@ from typing import Any
 
 from recognizer.rollout.split import Mode
 from recognizer.store.served import Served
-from recognizer.store.workers import AVAILABLE, LIVE_SECONDS, Worker
+from recognizer.store.workers import AVAILABLE, LIVE_SECONDS, REFUSED, Worker
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def lags(worker: Worker, generation: int, wanted: Iterable[Wanted]) -> tuple[str
         state = worker.loaded.get(one.digest)
         if state != AVAILABLE:
             said.append(f"{one.role} of {one.task}, version {one.version}, is {state or 'not loaded yet'}")
+            if (one.role, state) == ("champion", REFUSED):
+                said[-1] += ", the one before goes on answering"
     if not worker.ready:
         said.append("not ready: no request should be sent there")
     said += [_told(problem) for problem in worker.problems]

@@ -47,8 +47,9 @@ class Observed:
         answers: of the challenger, counted since its step began: 0 is no traffic.
         frozen: who froze the task and why; None when nobody did.
         losses: worker processes that died of the challenger.
-        relapsed: of live workers that ask it no more, because it failed again after a pause: name and reason, as one
-            text each.
+        relapsed: of live workers that ask it no more, because it failed again after several pauses: name and reason,
+            as one text each.
+        heard: workers that were heard within the last minute; more than live when some have just died.
         quarantined: why the challenger's digest is in quarantine; None when it is not.
     """
 
@@ -59,6 +60,7 @@ class Observed:
     frozen: str | None = None
     losses: int = 0
     relapsed: tuple[str, ...] = ()
+    heard: int = 0
     quarantined: str | None = None
 
 
@@ -155,13 +157,14 @@ def _refused(case: _Case) -> Action | None:
 def _relapsed(case: _Case) -> Action | None:
     """It is asked no more by anybody, so there will be no evidence; a champion in its bake would stay for all of it.
 
-    Many failures of the newest calls opened a breaker in each worker, and after its pause the next call failed as well.
+    Many failures of the newest calls opened a breaker in each worker, and after several pauses the next call failed as
+    well. Who has just died may have been asked by others and answered well: the worker in its place is waited for.
     """
-    relapsed, live = case.observed.relapsed, case.observed.barrier.live
-    if not relapsed or len(relapsed) < live:
+    relapsed, workers = case.observed.relapsed, max(case.observed.barrier.live, case.observed.heard)
+    if not relapsed or len(relapsed) < workers:
         return None
     return Abort(
-        f"it went on failing after a pause in {len(relapsed)} of {live} workers: {relapsed[0]}",
+        f"it went on failing after several pauses in {len(relapsed)} of {workers} workers: {relapsed[0]}",
         rollback=case.serves,
         quarantine=True,
     )

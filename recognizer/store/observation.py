@@ -24,7 +24,8 @@ def observe(
         champion = champion_within(connection, rollout.task)
         freeze = frozen_within(connection, rollout.task)
         found = quarantine.find_within(connection, rollout.digest)
-        living = [worker for worker in workers.list_within(connection) if worker.lives]
+        known = workers.list_within(connection)
+        living = [worker for worker in known if worker.lives]
         now = read_clock(connection)
     observed = Observed(
         barrier=workers.barrier(living, rollout.digest),
@@ -34,6 +35,7 @@ def observe(
         frozen=None if freeze is None else str(freeze),
         losses=losses,
         relapsed=workers.relapsed(living, rollout.id),
+        heard=sum(worker.age <= workers.HEARD_SECONDS for worker in known),
         quarantined=None if found is None else found.reason,
     )
     return observed, now

@@ -16,11 +16,13 @@ from recognizer.store.schema import workers
 
 LIVE_SECONDS = 5.0
 """A worker that was silent for longer is taken for dead."""
+HEARD_SECONDS = 60.0
+"""A dead one that was heard since is expected back: another process starts in its place."""
 
 AVAILABLE, REFUSED = "AVAILABLE", "REFUSED"
 """States that decide about a load barrier: it takes requests; it will never be loaded here."""
 RELAPSED = "BreakerOpen"
-"""The `error` of a worker's problem that says: the new model of that `rollout` failed again after a pause."""
+"""The `error` of a worker's problem that says: the new model of that `rollout` goes on failing."""
 
 
 @dataclass(frozen=True)

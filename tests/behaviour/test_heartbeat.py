@@ -6,6 +6,7 @@ import pytest
 
 from recognizer.rollout.split import Mode, Split
 from recognizer.store import evidence, leases, open_store, rollouts, workers
+from serving.breaker import RELAPSES
 from serving.heartbeat import HOLD_SECONDS, Heartbeat, loaded_by
 from serving.latency import Latency
 from serving.release import Beside, Problem, Release, Releases
@@ -108,12 +109,13 @@ def test_a_model_that_goes_on_failing_is_told_at_once(store, bench):
     for servable in (champion, challenger):
         servable.load(lambda: Opened(None, None))
     bench.releases.publish(Release(1, {"action": champion}, beside={"action": Beside(challenger, split, trial)}))
-    for _ in range(3):
+    for _ in range(2):
         call(False)
     bench.beat.step()
     assert workers.relapsed(workers.list(store), 7) == ()
-    bench.now += 30
-    call(False)
+    for _ in range(RELAPSES):
+        bench.now += 30
+        call(False)
     bench.beat.step()
     (said,) = workers.relapsed(workers.list(store), 7)
     assert said.startswith("w: a probe failed")

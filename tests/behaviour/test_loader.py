@@ -1,10 +1,15 @@
 """Loading: only what there is room for."""
 
+import os
+import time
+from threading import Timer
+
 import numpy as np
 import pytest
+from onnx import numpy_helper
 from structlog.testing import capture_logs
 
-from recognizer.errors import PluginError, StorageError
+from recognizer.errors import FormatError, GivenUp, PackageTampered, PluginError, StorageError
 from recognizer.store.served import Champion
 from serving import memory
 from serving.action.predictor import ActionPredictor
@@ -13,6 +18,7 @@ from serving.growth import Memory
 from serving.loader import Loader
 from serving.periodic import Periodic
 from serving.servable import State
+from serving.staging import PREFIX
 from serving.watch import TICK_SECONDS, Watch
 
 
@@ -30,6 +36,13 @@ def watch(monkeypatch):
     ticking.start()
     yield made
     ticking.stop()
+
+
+def with_table(model, megabytes):
+    """The model with so many megabytes of weights that no answer needs."""
+    table = np.zeros(megabytes * 2**18, np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    return model
 
 
 SURE = make_window(np.ones((1, 30, 17, 3), np.float32))
@@ -101,6 +114,83 @@ def test_a_model_that_does_not_even_answer_what_is_made_up_is_refused(
     with pytest.raises(PluginError, match=said) as caught:
         loader(small_home, watch=watch).load(champion(small_home))
     assert caught.value.hint
+
+
+def held():
+    """Files of weights that this process keeps though they have no name any more."""
+    links = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if exists(number)]
+    return [link for link in links if PREFIX in link]
+
+
+def exists(number):
+    return os.path.lexists(f"/proc/self/fd/{number}")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks at open files as Linux shows them")
+def test_a_load_that_is_of_no_use_keeps_nothing(small_home, watch, monkeypatch):
+    def refused(*_):
+        raise PluginError("no", hint="x")
+
+    small_home.release(2)
+    servable = loader(small_home).load(champion(small_home))
+    assert len(held()) == 1
+    servable.quiesce("x")
+    assert servable.unload()
+    assert held() == []
+    servable = loader(small_home).load(champion(small_home))
+    del servable  # its rollout was aborted while it was loading
+    assert held() == []
+    monkeypatch.setattr(Loader, "_warm", refused)
+    with pytest.raises(PluginError) as caught:
+        loader(small_home).load(champion(small_home))
+    assert held() == []
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("when", ["while it is read", "before it is warm"])
+def test_a_process_that_ends_gives_its_load_up(small_home, make_bad_model, monkeypatch, when):
+    small_home.release(2, with_table(make_bad_model("sum"), 40))
+    made = loader(small_home, recent=lambda _task: [SURE])
+    if when == "before it is warm":
+        monkeypatch.setattr("serving.loader.DUTY", 1)
+        monkeypatch.setattr("serving.loader.load_predictor", lambda _task: made.stop() or ActionPredictor)
+    else:
+        monkeypatch.setattr("serving.loader.DUTY", 0.001)
+        Timer(0.2, made.stop).start()
+    began = time.monotonic()
+    with pytest.raises(GivenUp, match="the process ends"):
+        made.load(champion(small_home))
+    assert time.monotonic() - began < 5
+
+
+def test_what_cannot_be_opened_is_told_of_the_package(small_home, monkeypatch):
+    small_home.release(2)
+    folder = small_home.home.packages / small_home.digests[2]
+
+    class Predictor(ActionPredictor):
+        def __init__(self, package, *, threads):
+            raise FormatError("onnxruntime cannot load it", where=str(package), hint="x")
+
+    monkeypatch.setattr("serving.loader.load_predictor", lambda _task: Predictor)
+    with pytest.raises(FormatError) as caught:
+        loader(small_home).load(champion(small_home))
+    assert caught.value.where == str(folder)
+
+
+def test_what_is_changed_while_it_is_opened_in_place_is_refused(small_home, monkeypatch, tmp_path):
+    small_home.release(2)
+    model = small_home.home.packages / small_home.digests[2] / "model.onnx"
+    monkeypatch.setattr("serving.loader.MEMORY", tmp_path / "missing")
+    monkeypatch.setattr("serving.loader.tempfile.gettempdir", lambda: str(tmp_path / "missing"))
+
+    class Predictor(ActionPredictor):
+        def __init__(self, package, *, threads):
+            model.write_bytes(model.read_bytes() + b" ")
+            super().__init__(package, threads=threads)
+
+    monkeypatch.setattr("serving.loader.load_predictor", lambda _task: Predictor)
+    with pytest.raises((PackageTampered, FormatError)):
+        loader(small_home).load(champion(small_home))
 
 
 def test_a_model_that_answers_what_was_asked_lately_says_nothing(small_home, watch):

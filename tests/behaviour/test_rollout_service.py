@@ -71,7 +71,7 @@ def stand(tmp_path_factory):
     shelf = Shelf(tmp_path_factory.mktemp("rollout") / "home")
     with open_store(shelf.url) as store:
         shelf.promote(shelf.add(store=store), store)
-        with running(shelf.home.root, 2, challenger_memory_mb=64, breaker_seconds=4) as service:
+        with running(shelf.home.root, 2, challenger_memory_mb=64, breaker_seconds=2) as service:
             yield Stand(shelf, store, service)
 
 

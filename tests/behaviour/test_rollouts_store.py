@@ -22,8 +22,9 @@ from recognizer.rollout.plan import make_plan
 from recognizer.rollout.split import Mode, Split
 from recognizer.rollout.state import Judgement, Phase
 from recognizer.rollout.steering import Wish
-from recognizer.store import audit, evidence, open_store, outbox, quarantine, rollouts, versions, workers
+from recognizer.store import audit, evidence, open_store, outbox, quarantine, rollouts, schema, versions, workers
 from recognizer.store.audit import verify_audit
+from recognizer.store.clock import database_now
 from recognizer.store.freezes import freeze, frozen, unfreeze
 from recognizer.store.leases import acquire
 from recognizer.store.observation import observe
@@ -480,7 +481,7 @@ def test_the_controller_sees_one_moment(store):
         workers.beat(store, name, generation=2, loaded={DIGESTS[2]: state}, ready=True)
     judgement = Judgement(Ruling.WAIT, "no answers yet")
     seen, now = observe(store, rollout, judgement, answers=3, losses=0)
-    assert seen == Observed(Barrier(2, ("w2",)), judgement, DIGESTS[1], answers=3)
+    assert seen == Observed(Barrier(2, ("w2",)), judgement, DIGESTS[1], answers=3, heard=2)
     assert 0 <= now - rollout.step_since < 60
     freeze(store, "action", who="ann", reason="a demo")
     quarantine.put(store, DIGESTS[2], task="action", reason="9 of 70", who="ann")
@@ -494,7 +495,13 @@ def test_the_controller_sees_in_whom_it_goes_on_failing(store):
         problem = {"error": workers.RELAPSED, "what": "a probe failed", "rollout": number}
         workers.beat(store, name, generation=2, loaded={}, ready=True, problems=[problem, {"error": "NotFound"}])
     seen, _ = observe(store, rollout, Judgement(Ruling.WAIT, "no answers yet"), answers=0)
-    assert seen.relapsed == ("w1: a probe failed",)
+    assert (seen.relapsed, seen.heard) == (("w1: a probe failed",), 2)
+    for age, live, heard in ((workers.LIVE_SECONDS + 1, 1, 2), (workers.HEARD_SECONDS + 1, 1, 1)):
+        with store.write() as connection:
+            moved = update(schema.workers).where(schema.workers.c.name == "w2")
+            connection.execute(moved.values(heartbeat_at=database_now() - age))
+        seen, _ = observe(store, rollout, Judgement(Ruling.WAIT, "no answers yet"), answers=0)
+        assert (seen.barrier.live, seen.heard) == (live, heard)
 
 
 # Evidence and steps ---------------------------------------------------------------------------------------------

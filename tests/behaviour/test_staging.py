@@ -100,13 +100,14 @@ def test_what_is_open_is_served_whatever_becomes_of_the_files(tmp_path):
     with staged([tmp_path], 1) as stage:
         stage.read(path)
         session = onnxruntime.InferenceSession(stage.folder / "model.onnx", providers=["CPUExecutionProvider"])
-        free = stage.hold()
+        held = stage.hold()
     assert not stage.folder.exists()
     before = answer(path)
     path.write_bytes(b"\0" * path.stat().st_size)
     np.testing.assert_array_equal(session.run(None, {"x": np.array([1, 2, 3], np.float32)})[0], before)
     del session
-    free()
+    held.close()
+    held.close()
 
 
 def damaged():
@@ -134,6 +135,39 @@ def test_what_is_damaged_has_its_digest_and_is_never_another_model(tmp_path, con
         expected, found = answer_or_none(path), answer_or_none(stage.folder / "model.onnx")
         assert (found is None) == (expected is None)
         assert found is None or np.array_equal(found, expected)
+
+
+def odd(kind):
+    """Models of which readers make different things."""
+    made = model(tensor(BIG, "a"), tensor(BIG + 1, "b"))
+    first, second = made.graph.initializer
+    if kind == "two of one name":
+        second.name = "a"
+    elif kind == "in another file":
+        first.ClearField("raw_data")
+        first.data_location = TensorProto.EXTERNAL
+        first.external_data.add(key="location", value=WEIGHTS)
+    elif kind == "with a trace of another file":
+        first.external_data.add(key="location", value=WEIGHTS)
+    content = made.SerializeToString()
+    if kind == "data twice":  # a graph and a tensor that end with their data again; of a message twice, both count
+        again = TensorProto(raw_data=first.raw_data[: LEAST + 4]).SerializeToString()
+        twice = first.SerializeToString() + again
+        graph = b"\x2a" + varint(len(twice)) + twice
+        content += b"\x3a" + varint(len(graph)) + graph
+    return content
+
+
+def varint(value):
+    return bytes([value & 0x7F | 0x80, *varint(value >> 7)]) if value > 0x7F else bytes([value])
+
+
+@pytest.mark.parametrize("kind", ["two of one name", "in another file", "with a trace of another file", "data twice"])
+def test_an_odd_model_is_not_split(tmp_path, kind):
+    path = written(tmp_path, odd(kind))
+    stage = stage_in(tmp_path)
+    assert stage.read(path) == sha256_file(path)
+    assert not stage.whole
 
 
 def test_a_full_disk_is_no_reason_not_to_load(tmp_path, monkeypatch):

@@ -20,6 +20,9 @@ class Packages:
     def __init__(self):
         self.go, self.loads, self.bad = threading.Event(), [], set()
 
+    def stop(self):
+        self.go.set()
+
     def load(self, wanted):
         self.loads.append(wanted.digest)
         self.go.wait(10)
@@ -37,7 +40,6 @@ def packages():
 def loader(packages):
     made = BackgroundLoader(packages)
     yield made
-    packages.go.set()
     made.stop()
 
 

@@ -4,7 +4,17 @@ import random
 
 import pytest
 
-from serving.breaker import FROM_THE_START, IN_A_ROW, TRANSITIONS, WINDOW, Breaker, BreakerLimits, Event, State
+from serving.breaker import (
+    FROM_THE_START,
+    IN_A_ROW,
+    RELAPSES,
+    TRANSITIONS,
+    WINDOW,
+    Breaker,
+    BreakerLimits,
+    Event,
+    State,
+)
 
 
 class Bench:
@@ -90,16 +100,19 @@ def test_a_relapse_is_told_until_it_closes():
     bench = Bench(seconds=30, successes=3)
     bench.calls("xxx")
     bench.breaker.trip("a thread does not come back")  # opened twice, and no pause between
-    assert not bench.breaker.relapsed
-    bench.now = 30
-    bench.calls(".x")
+    for number in range(RELAPSES):
+        assert not bench.breaker.relapsed
+        bench.now += 30
+        bench.calls(".x" if number == 1 else "x")
     assert bench.breaker.relapsed
-    bench.now = 60
+    bench.now += 30
     assert bench.breaker.state is State.HALF_OPEN
     assert bench.breaker.relapsed
     bench.calls("...")
     assert not bench.breaker.relapsed
     bench.calls("xxx")
+    bench.now += 30
+    bench.calls("x")
     assert not bench.breaker.relapsed
 
 

@@ -326,9 +326,13 @@ def test_as_many_losses_as_the_plan_says():
     )
 
 
-@pytest.mark.parametrize(("live", "relapsed"), [(2, ("w1: x",)), (3, ("w1: x", "w2: x")), (0, ())])
-def test_one_worker_in_which_it_goes_on_failing_is_no_proof(live, relapsed):
-    assert isinstance(act(rollout(FIVE), observed(live=live, relapsed=relapsed)), Wait)
+@pytest.mark.parametrize(
+    ("live", "heard", "relapsed"),
+    [(2, 2, ("w1: x",)), (3, 3, ("w1: x", "w2: x")), (0, 0, ()), (1, 2, ("w1: x",)), (0, 1, ())],
+    ids=["one of two", "two of three", "nobody lives", "the other has just died", "nobody lives now"],
+)
+def test_one_worker_in_which_it_goes_on_failing_is_no_proof(live, heard, relapsed):
+    assert isinstance(act(rollout(FIVE), observed(live=live, heard=heard, relapsed=relapsed)), Wait)
 
 
 def test_a_refused_package_is_taken_out_before_its_promotion():

@@ -109,7 +109,15 @@ def test_outcomes(case, signal):
 
 @pytest.mark.parametrize(
     ("deadline", "elapsed", "p99", "left"),
-    [(1.0, 0.0, 0.1, 0.9), (1.0, 0.3, 0.1, 0.6), (1.0, 0.0, None, 0.5), (1.0, 0.95, 0.1, -0.05), (1.0, 0.0, 2.0, -1.0)],
+    [
+        (1.0, 0.0, 0.1, 0.9),
+        (1.0, 0.3, 0.1, 0.6),
+        (1.0, 0.45, 0.1, 0.45),
+        (1.0, 0.46, 0.1, 0.0),  # it was late before the model was asked
+        (1.0, 0.0, None, 0.5),
+        (1.0, 0.95, 0.1, 0.0),
+        (1.0, 0.0, 2.0, 0.0),
+    ],
 )
 def test_time_left(deadline, elapsed, p99, left):
     assert time_left(deadline, elapsed, p99) == pytest.approx(left)
