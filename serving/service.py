@@ -6,6 +6,7 @@ own route does. The route stays: it is what `bentoml.SyncHTTPClient` and `/docs.
 
 from __future__ import annotations
 
+import gc
 import logging
 
 import bentoml
@@ -38,6 +39,9 @@ class RecognizerService:
         self._worker = Worker(settings)
         self._worker.crumb.report_faults()
         self._worker.start()
+        # What was imported stays. Unfrozen, every full collection goes through all of it, and answers nobody meanwhile.
+        gc.collect()
+        gc.freeze()
         RecognizerService.context.state["worker"] = self._worker
 
     @bentoml.api(route="/v1/action")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
@@ -128,9 +127,6 @@ class Worker:
             self._duties[0].start()
             self._recorder.start()
             self.router.observe = self._record
-        # What was imported stays. Unfrozen, every full collection goes through all of it, and answers nobody meanwhile.
-        gc.collect()
-        gc.freeze()
 
     def stop(self) -> None:
         """Stop comparing and answering; requests in flight are finished."""
