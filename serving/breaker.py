@@ -18,11 +18,9 @@ IN_A_ROW = 3
 """Failures in a row that open it too, as rare under that noise (0.002^3).
 
 Five alone are not quick enough: with 5 % of 100 requests/s a new model is asked five times a second on average, and
-in every other second less often.
+in every other second less often. Two in a row would leave the judge with too little: a model that is asked no more
+gives no evidence.
 """
-FROM_THE_START = 2
-"""Failures in a row that open it while the model has not answered at all: one that is broken altogether is known
-sooner, and under that noise two first calls fail once in 250,000 rollouts."""
 
 RELAPSES = 4
 """Pauses in a row after which the next call failed as well. A model that fails every tenth request, as the other one
@@ -95,7 +93,6 @@ class Breaker:
         self._lock = threading.Lock()
         self._state = State.CLOSED
         self._calls: deque[bool] = deque(maxlen=WINDOW)  # True where one succeeded
-        self._answered = False  # ever
         self._probing = False
         self._until = 0.0
         self._term = 0  # grows with each transition; what was allowed in an earlier one counts no more
@@ -129,7 +126,6 @@ class Breaker:
             if ticket != self._term:
                 return  # it was made before the breaker moved, and says nothing about now
             self._calls.append(ok)
-            self._answered = self._answered or ok
             if self._state is State.HALF_OPEN:
                 self._probing = False
                 if not ok:
@@ -155,9 +151,8 @@ class Breaker:
 
     def _look(self, what: str) -> None:
         failures = self._calls.count(False)
-        row = IN_A_ROW if self._answered else FROM_THE_START
-        newest = list(self._calls)[-row:]
-        if failures >= self._limits.failures or (len(newest) == row and not any(newest)):
+        newest = list(self._calls)[-IN_A_ROW:]
+        if failures >= self._limits.failures or (len(newest) == IN_A_ROW and not any(newest)):
             self._move(Event.TOO_MANY_FAILURES, f"{failures} of the last {len(self._calls)} calls failed: {what}")
 
     def _pass_time(self) -> None:

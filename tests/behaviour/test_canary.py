@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from recognizer.rollout.split import Mode, Split
 from recognizer.settings import Settings
 from recognizer.store.served import Champion, Served
-from serving.breaker import FROM_THE_START
+from serving.breaker import IN_A_ROW
 from serving.door import Door
 from serving.worker import Worker
 
@@ -170,7 +170,7 @@ def test_what_a_bad_challenger_fails_the_champion_answers(start, make_bad_model,
     answers = process.answers(100)
     assert set(arms(answers)) == {("champion", 1)}
     recovered = [answer for answer in answers if "recovered" in answer]
-    assert FROM_THE_START <= len(recovered) <= FROM_THE_START + 2  # those already on their way
+    assert IN_A_ROW <= len(recovered) <= IN_A_ROW + 2  # those already on their way
     assert all(answer["recovered"] is True and answer["action"] == "walking" for answer in recovered)
     assert process.breaker() == "OPEN"
     (_, before), (_, after) = process.worker.trials.flush()
@@ -191,7 +191,7 @@ def test_a_challenger_that_hangs_is_given_up_and_its_threads_come_back(start, ma
         assert time.monotonic() - started < 10
     assert set(arms(answers)) == {("champion", 1)}
     recovered = sum("recovered" in answer for answer in answers)
-    assert FROM_THE_START <= recovered <= FROM_THE_START + 3
+    assert IN_A_ROW <= recovered <= IN_A_ROW + 3
     process.until(lambda: process.split()["threads"]["busy"] == 0)
     assert batch_of(process)[1].challenger.bad["slow"] == recovered
     assert process.health()["stuck"] == 0
@@ -362,7 +362,7 @@ def test_a_new_champion_that_fails_is_answered_for_by_the_old_one(start, make_ba
     process.converge(2, 1, mode=Mode.BAKE, share=0.05)
     answers = process.answers(40)
     assert set(arms(answers)) == {("holdback", 1)}
-    assert FROM_THE_START <= sum("recovered" in answer for answer in answers) <= FROM_THE_START + 2
+    assert IN_A_ROW <= sum("recovered" in answer for answer in answers) <= IN_A_ROW + 2
     assert process.breaker() == "OPEN"
 
 

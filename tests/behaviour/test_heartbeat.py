@@ -109,7 +109,7 @@ def test_a_model_that_goes_on_failing_is_told_at_once(store, bench):
     for servable in (champion, challenger):
         servable.load(lambda: Opened(None, None))
     bench.releases.publish(Release(1, {"action": champion}, beside={"action": Beside(challenger, split, trial)}))
-    for _ in range(2):
+    for _ in range(3):
         call(False)
     bench.beat.step()
     assert workers.relapsed(workers.list(store), 7) == ()
