@@ -13,7 +13,7 @@ from benchmarks.table import Row, told
 from recognizer.rollout.plan import Step
 from recognizer.store import Store, open_store, rollouts
 from recognizer.store.served import read_generation
-from recognizer.traffic import TrafficReport, Window
+from recognizer.traffic import Latency, TrafficReport, Window
 
 LOAD = 0.4
 AFTER = 1.0
@@ -92,14 +92,7 @@ def _shadowing(
 
 def _against(report: TrafficReport, spans: Spans, name: str, end: float) -> Row:
     """The p99 inside the spans against that of the rest before `end`."""
-
-    def inside(due: float) -> bool:
-        return any(begin <= due < finish for begin, finish in spans)
-
-    # the first second of a connection and what a span leaves behind are neither
-    first = spans[0][0] - REST + 0.5
-    during = report.latency(lambda one: inside(one.due))
-    steady = report.latency(lambda one: first <= one.due < end and not inside(one.due) and not inside(one.due - 0.3))
+    during, steady = latencies(report, spans, spans[0][0] - REST + 0.5, end)  # not the first second of a connection
     assert during.p99 is not None
     assert steady.p99 is not None
     ratio = during.p99 / steady.p99
@@ -108,3 +101,15 @@ def _against(report: TrafficReport, spans: Spans, name: str, end: float) -> Row:
         f"{report.failed} failed{told(report)}"
     )
     return Row(name, figure, f"≤ {MOST}, 0 failed", ratio <= MOST and not report.failed)
+
+
+def latencies(report: TrafficReport, spans: Spans, first: float, end: float) -> tuple[Latency, Latency]:
+    """Of requests that were due inside the spans, and of the others from `first` to `end`."""
+
+    def inside(due: float) -> bool:
+        return any(begin <= due < finish for begin, finish in spans)
+
+    # what a span leaves behind is neither
+    during = report.latency(lambda one: inside(one.due))
+    steady = report.latency(lambda one: first <= one.due < end and not inside(one.due) and not inside(one.due - 0.3))
+    return during, steady

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import time
 import urllib.request
@@ -12,15 +11,17 @@ import venv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from math import inf, nan
 from pathlib import Path
 
 from benchmarks.home import Shelf
-from benchmarks.service import PATIENCE, Service, capacity, free_port, plan, running, wait_for
+from benchmarks.loading import latencies
+from benchmarks.service import PATIENCE, Service, capacity, free_port, plan, running, serving, wait_for
 from benchmarks.table import Row, told
 from recognizer.home import checkout
 from recognizer.store import open_store
 from recognizer.store.served import read_generation
-from recognizer.traffic import TrafficReport, Window
+from recognizer.traffic import Window
 
 PEER = "mlserver==1.7.1"
 NEEDED = ("numpy", "onnxruntime", "structlog")
@@ -78,7 +79,7 @@ def peer_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swa
         with running(root, 1) as service, _mlserver(root / "peer", programs, folders[0]) as (url, load):
             most = {
                 "ours": capacity(service, windows, 1000),
-                PEER: capacity(replace_url(service, url), windows, 1000),
+                PEER: capacity(_sent_to(service, url), windows, 1000),
             }
             rate = RATE * min(most.values())
 
@@ -119,7 +120,7 @@ def _swapped(
         spans.append((began, time.monotonic() + PAUSE))
         time.sleep(2 * PAUSE)
     report = sending.end()
-    during, steady = _p99(report, spans, inside=True), _p99(report, spans, inside=False)
+    during, steady = (1000 * (found.p99 or nan) for found in latencies(report, spans, spans[0][0] - PAUSE, inf))
     took = sorted(end - begin - PAUSE for begin, end in spans)[len(spans) // 2]
     figure = (
         f"{report.failed} of {report.requests:,} failed{told(report)}, p99 {during:.1f} ms against {steady:.1f} ms "
@@ -129,16 +130,7 @@ def _swapped(
     return Row(what, figure, bound, bound == "told" or not report.failed)
 
 
-def _p99(report: TrafficReport, spans: Sequence[tuple[float, float]], *, inside: bool) -> float:
-    """Milliseconds, of requests that were due in the spans, or outside of them."""
-    first = spans[0][0] - PAUSE
-    found = report.latency(
-        lambda one: one.due > first and any(begin <= one.due < end for begin, end in spans) == inside
-    )
-    return 1000 * (found.p99 or float("nan"))
-
-
-def replace_url(service: Service, url: str) -> Service:
+def _sent_to(service: Service, url: str) -> Service:
     """The same traffic's process, sent elsewhere."""
     return replace(service, port=int(url.rpartition(":")[2]))
 
@@ -169,27 +161,13 @@ def _mlserver(folder: Path, programs: Path, package: Path) -> Iterator[tuple[str
         "debug": False,
     }
     (folder / "settings.json").write_text(json.dumps(settings))
-    environment = {**os.environ, "PYTHONPATH": f"{folder}:{checkout()}"}
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        if process.poll() is not None:
-            raise RuntimeError((folder / "log").read_text()[-3000:])
-        with contextlib.suppress(OSError):
-            return bool(urllib.request.urlopen(f"{url}/v2/models/action/ready", timeout=5).status == 200)
-        return False
 
     def load(other: Path) -> None:
         (folder / "champion").write_text(str(other))
-        asked = urllib.request.Request(f"{url}/v2/repository/models/action/load", data=b"{}", method="POST")
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/v2/repository/models/action/load", b"{}")
         urllib.request.urlopen(asked, timeout=PATIENCE).read()
 
-    with (folder / "log").open("wb") as log:
-        command = [str(programs / "mlserver"), "start", "."]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
-    try:
-        wait_for(ready, "MLServer that is ready")
+    command = [str(programs / "mlserver"), "start", "."]
+    path = f"{folder}:{checkout()}"
+    with serving(command, folder, port, "/v2/models/action/ready", PYTHONPATH=path) as url:
         yield url, load
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)

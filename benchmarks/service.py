@@ -207,6 +207,29 @@ def running(root: Path, workers: int, **settings: object) -> Iterator[Service]:
             print(*faults[:3], sep="\n", end="\n" if faults else "", file=sys.stderr)
 
 
+@contextlib.contextmanager
+def serving(command: Sequence[str], folder: Path, port: int, ready: str, **environment: str) -> Iterator[str]:
+    """Somebody else's server, from when it answers `ready` with 200 until it has ended; its address."""
+    log, url = folder / "log", f"http://127.0.0.1:{port}"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=file, stderr=file)
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(log.read_text()[-3000:])
+        with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as one:
+            one.request("GET", ready)
+            return one.getresponse().status == 200
+        return False
+
+    try:
+        wait_for(answers, f"answer of {command[0]}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
 def plan(service: Service, windows: Sequence[Window], **more: Any) -> TrafficPlan:
     """Traffic with `.npy` windows of the action task."""
     return TrafficPlan(url=service.url, windows=tuple(windows), **more)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.home import Shelf, unsure_window
-from benchmarks.service import PATIENCE, Service, free_port, plan, running, wait_for
+from benchmarks.service import Service, free_port, plan, running, serving
 from benchmarks.table import Row, at_least, at_most
 from recognizer.home import checkout
 from recognizer.settings import Settings
@@ -110,28 +107,14 @@ def _plain(root: Path, package: Path) -> Iterator[str]:
     folder, port = root / "plain", free_port()
     folder.mkdir()
     (folder / "plain.py").write_text(PLAIN.format(folder=str(package)))
+    command = [sys.executable, "-m", "bentoml", "serve", "plain:Plain", "--host", "127.0.0.1", "--port", str(port)]
     environment = {
-        **os.environ,
         "PYTHONPATH": str(checkout()),
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
     }
-    command = [sys.executable, "-m", "bentoml", "serve", "plain:Plain", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-    try:
-
-        def answers() -> bool:
-            with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as one:
-                one.request("GET", "/readyz")
-                return one.getresponse().status == 200
-            return False
-
-        wait_for(answers, "plain service", PATIENCE)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    with serving(command, folder, port, "/readyz", **environment) as url:
+        yield url
 
 
 def _server_time(shelf: Shelf) -> tuple[list[float], list[float]]:

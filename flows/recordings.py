@@ -109,7 +109,7 @@ def logged_recordings(settings: Settings, task: str, body: Body = Body.NPY) -> R
         StorageError: the store cannot be read.
     """
     with open_store(settings.database_url, make=False) as store:
-        kept = predictions.list(store, task, with_inputs=True)[-MOST_WINDOWS:]
+        kept = predictions.list(store, task, with_inputs=True, limit=MOST_WINDOWS, newest=True)
     windows = [Window(content, None) for one in kept if (content := _logged(settings.home, one, body)) is not None]
     if not windows:
         raise NotFound(

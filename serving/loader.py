@@ -20,7 +20,7 @@ from recognizer.package import MODEL, PackageCard, PackageStore
 from recognizer.tasks import Cancel, load_predictor
 from serving.memory import require_room
 from serving.servable import Opened, Servable
-from serving.staging import MEMORY, Pace, Stage, at_once, staged
+from serving.staging import MEMORY, Pace, Stage, at_once, process_ends, staged
 from serving.watch import Watch
 
 DUTY = 0.05
@@ -158,7 +158,7 @@ class Loader:
 
     def _run(self, wanted: Wanted, run: Callable[[Cancel], object]) -> None:
         if self._stopping.is_set():
-            raise GivenUp("loading was given up: the process ends")
+            raise process_ends()
 
         def stuck() -> None:
             self._log.error(

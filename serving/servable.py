@@ -124,7 +124,7 @@ class Servable:
             if self._in_flight:
                 return False
         self._move(State.UNLOADED, f"{self.reason}; the last request has left")
-        free = (lambda: None) if self._opened is None else self._opened.free
+        free = self.opened.free
         self._opened = None
         free()
         return True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import threading
@@ -51,6 +52,11 @@ def at_once() -> None:
     """The pace of those who have nobody to disturb."""
 
 
+def process_ends() -> GivenUp:
+    """Why a load is given up when its process is told to stop."""
+    return GivenUp("loading was given up: the process ends")
+
+
 class Pace:
     """Work for a small part of the time: called between two steps, it rests for as long as it takes.
 
@@ -71,7 +77,7 @@ class Pace:
             GivenUp: the process ends.
         """
         if self._stopping.wait((time.perf_counter() - self._since) * self._rest):
-            raise GivenUp("loading was given up: the process ends")
+            raise process_ends()
         self._since = time.perf_counter()
 
 
@@ -92,9 +98,10 @@ class Held:
 class _Source:
     """A file that is read once, from its beginning to its end."""
 
-    def __init__(self, file: BinaryIO, pace: Callable[[], None]) -> None:
+    def __init__(self, file: io.BufferedReader, pace: Callable[[], None]) -> None:
         self._file = file
         self._pace = pace
+        self._unrested = 0  # bytes since the last rest
         self._total = hashlib.sha256()
         self._step = memoryview(bytearray(STEP))  # always the same: fresh memory costs more than what is read into it
         self.at = 0
@@ -132,11 +139,13 @@ class _Source:
         return self._total.hexdigest()
 
     def _next(self, size: int) -> memoryview:
-        piece = self._step[: self._file.readinto(self._step[:size])]  # type: ignore[attr-defined]
+        if self._unrested >= STEP:  # however small the pieces are
+            self._pace()
+            self._unrested = 0
+        piece = self._step[: self._file.readinto(self._step[:size])]
         self._total.update(piece)
         self.at += len(piece)
-        if len(piece) == STEP:
-            self._pace()
+        self._unrested += len(piece)
         return piece
 
 

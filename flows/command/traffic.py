@@ -58,9 +58,8 @@ def traffic(
     """Send traffic of TASK to a running service, and show what became of it by arm and version.
 
     Replays recorded windows: of --data, or of --logged requests, else of the newest snapshot's test set, else of
-    synthetic people. Late answers
-    do not slow the requests down, and a latency counts from when its request was due. Ctrl-C ends it with the report
-    of what was done.
+    synthetic people. Late answers do not slow the requests down, and a latency counts from when its request was due.
+    Ctrl-C ends it with the report of what was done.
 
     Ends with exit code 1 when a request failed.
     """

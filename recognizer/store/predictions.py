@@ -36,19 +36,27 @@ def find(store: Store, id: str) -> Prediction | None:
 
 
 def list(
-    store: Store, task: str, *, since: float = 0.0, with_inputs: bool = False, limit: int | None = None
+    store: Store,
+    task: str,
+    *,
+    since: float = 0.0,
+    with_inputs: bool = False,
+    limit: int | None = None,
+    newest: bool = False,
 ) -> builtins.list[Prediction]:
     """Answers of a task from `since` on (seconds since 1970), the oldest first.
 
     Args:
         with_inputs: only those whose input was kept.
+        limit: at most so many: the first of them, or the last with `newest`.
     """
     query = select(predictions).where(predictions.c.task == task, predictions.c.at >= since)
     if with_inputs:
         query = query.where(predictions.c.inputs.is_not(None))
     with store.read() as connection:
-        rows = connection.execute(query.order_by(predictions.c.at, predictions.c.id).limit(limit))
-        return [_prediction(row) for row in rows]
+        order = [column.desc() if newest else column.asc() for column in (predictions.c.at, predictions.c.id)]
+        found = [_prediction(row) for row in connection.execute(query.order_by(*order).limit(limit))]
+    return found[::-1] if newest else found
 
 
 def count(store: Store, task: str, *, since: float = 0.0) -> int:

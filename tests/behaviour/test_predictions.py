@@ -44,6 +44,7 @@ def test_an_answer_is_found_again_and_written_once(store):
     assert predictions.find(store, new_id(NOW)) is None
     assert predictions.list(store, "action") == rows
     assert predictions.list(store, "action", since=NOW + 1, with_inputs=True, limit=1) == rows[1:2]
+    assert predictions.list(store, "action", limit=2, newest=True) == rows[-2:]
     assert (predictions.count(store, "action"), predictions.count(store, "pose")) == (3, 0)
     predictions.append(store, [])
 

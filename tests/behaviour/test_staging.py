@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from recognizer.digest import sha256_file
 from recognizer.store.processes import this_process
 from serving import staging
-from serving.staging import LEAST, PREFIX, ROOM, WEIGHTS, Stage, staged
+from serving.staging import LEAST, PREFIX, ROOM, STEP, WEIGHTS, Stage, staged
 
 BIG = LEAST // 4  # float32 numbers
 
@@ -93,6 +93,17 @@ def test_it_is_the_same_model(tmp_path, name):
         one.ClearField("data_location")
     assert back == MODELS[name]
     np.testing.assert_array_equal(answer(copy), answer(path))
+
+
+@pytest.mark.parametrize("name", ["one large", "many small"])
+def test_it_rests_whatever_the_size_of_the_tensors(tmp_path, name):
+    counts = [8 * STEP // 4] if name == "one large" else [STEP // 16] * 32
+    path = written(tmp_path, model(*(tensor(count, f"t{i}") for i, count in enumerate(counts))).SerializeToString())
+    rests = []
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    Stage(folder, lambda: rests.append(1)).read(path)
+    assert 7 <= len(rests) <= 8
 
 
 def test_what_is_open_is_served_whatever_becomes_of_the_files(tmp_path):
