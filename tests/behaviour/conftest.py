@@ -71,8 +71,10 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
             constant(np.array(1.0, np.float32), "one"),
             constant(np.array([0], np.int64), "zero"),
             constant(np.array([2**44], np.int64), "huge"),
-            constant(np.array([5000], np.int64), "large"),
+            constant(np.array([50_000], np.int64), "large"),
             constant(np.array([1], np.int64), "high"),
+            constant(np.array([4], np.int64), "four"),
+            constant(np.array([[[0, 0, 1, 1]]], np.float32), "box"),
         ]
     )
     graph.node.extend(
@@ -103,10 +105,13 @@ def bad_model(kind: str, bias: Sequence[float] = (4.0, 0.0, 0.0)) -> onnx.ModelP
         "kernel": [
             node("Mul", ["fire64", "large"], ["extra"]),
             node("Add", ["extra", "high"], ["side"]),
-            node("Concat", ["side", "side"], ["sides"], axis=0),
-            node("Expand", ["one", "sides"], ["matrix"]),
-            node("MatMul", ["matrix", "matrix"], ["product"]),
-            *_add_nothing("product"),
+            node("Concat", ["high", "side", "four"], ["many"], axis=0),
+            node("Concat", ["high", "high", "side"], ["row"], axis=0),
+            node("Expand", ["box", "many"], ["boxes"]),
+            node("Expand", ["one", "row"], ["certain"]),
+            # every pair of boxes is compared, one after the other: hardly faster on any other machine
+            node("NonMaxSuppression", ["boxes", "certain", "huge", "one"], ["kept"]),
+            *_add_nothing("kept"),
         ],
         "hangs": [node("Loop", ["count", "", "answer"], ["scores"], body=_endless())],
         "grows": [node("Loop", ["count", "", "answer"], ["scores", "heap"], body=_hoarding())],

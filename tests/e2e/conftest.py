@@ -1,5 +1,7 @@
-"""A home with quick parameters, and the real command run in it as its own process."""
+"""A home with quick parameters, and what is done in it: the real command, as a process of its own or in this one."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -8,10 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 
+from flows import steps
+from flows.command.main import main
+from flows.ingestion import Ingested, IngestRequest, ingest_recordings
+from flows.night import NightRequest, NightResult
+from flows.nightly import go_through
+from flows.opening import open_night
 from recognizer.home import Home, checkout
 from recognizer.settings import Settings
 from recognizer.store import Store, open_store
@@ -55,8 +64,31 @@ class Place:
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
         return out
 
-    def json(self, *arguments: object, code: int = 0, **environment: str) -> Any:
-        return json.loads(self.run(*arguments, "--json", code=code, **environment))
+    def json(self, *arguments: object) -> Any:
+        return json.loads(self.run(*arguments, "--json"))
+
+    def call(self, *arguments: object, code: int = 0) -> Any:
+        """What the command says for a program, run in this process: a start of its own takes longer than most do."""
+        said = io.StringIO()
+        words = ["recognizer", *map(str, arguments), "--json"]
+        with (
+            patch.object(sys, "argv", words),
+            patch.dict(os.environ, self.environment, clear=True),
+            contextlib.redirect_stdout(said),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        assert (ended.value.code or 0) == code, said.getvalue()
+        return json.loads(said.getvalue())
+
+    def night(self, **request: Any) -> NightResult:
+        """A night as plain functions, without Prefect around it, which would cost seconds."""
+        with open_night(self.settings, NightRequest("action", **request)) as night:
+            return night if isinstance(night, NightResult) else go_through(night, steps.WORK)
+
+    def ingest(self, **request: Any) -> Ingested:
+        with self.store() as store:
+            return ingest_recordings(self.settings, store, IngestRequest("action", **request))
 
     def store(self) -> Store:
         return open_store(f"sqlite:///{self.home.store}")
@@ -92,7 +124,7 @@ def make(root: Path, *, data: bool = True) -> Place:
         evaluate__action__gates__relative={"accuracy": {"margin": 1.0}},
     )
     if data:
-        place.run("ingest", "action", "--synthetic", "--count", SEQUENCES)
+        place.ingest(synthetic=SEQUENCES)
     return place
 
 

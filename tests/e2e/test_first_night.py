@@ -161,15 +161,15 @@ def test_the_same_night_again_does_nothing_twice(place, night):
 
 
 def test_the_version_is_listed_with_alias_and_verdict(place, night):
-    (version,) = place.json("models")
+    (version,) = place.call("models")
     assert (version["version"], version["aliases"], version["verdict"]) == (1, ["champion"], "PASSED")
     assert version["digest"] == night["digest"]
-    gates = place.json("gates", "action", "champion")
+    gates = place.call("gates", "action", "champion")
     assert gates["checks"] == night["checks"]
 
 
 def test_an_evaluation_of_the_champion_finds_what_the_night_found(place, night):
-    judged = place.json("evaluate", "action", "--model", "champion")
+    judged = place.call("evaluate", "action", "--model", "champion")
     assert (judged["task"], judged["version"], judged["digest"]) == ("action", 1, night["digest"])
     assert judged["metrics"] == night["metrics"]
     assert judged["n"] == sum(part["n"] for part in judged["slices"]["subject"].values())
@@ -250,8 +250,6 @@ def test_a_package_that_was_tampered_with_is_not_evaluated(place, night, spoil):
     before = path.read_bytes()
     path.write_bytes(before[:-8] + hashlib.sha256(before).digest()[:8])
     try:
-        with place.start("evaluate", "action", "--model", "1", "--json") as process:
-            process.communicate(timeout=60)
-        assert process.returncode == 6
+        place.call("evaluate", "action", "--model", "1", code=6)
     finally:
         path.write_bytes(before)

@@ -8,9 +8,8 @@ import pytest
 
 from flows import steps
 from flows.aliases import mirror_aliases
-from flows.ingestion import IngestRequest, ingest_recordings
 from flows.lineage import has_weights, weights_file
-from flows.night import NightRequest, NightResult
+from flows.night import NightRequest
 from flows.nightly import go_through
 from flows.opening import open_night
 from flows.registry import Registry
@@ -29,9 +28,25 @@ from recognizer.store import nights, rollouts, served, versions
 from recognizer.synthetic import generate
 
 
-def run(place, **request) -> NightResult:
-    with open_night(place.settings, NightRequest("action", **request)) as night:
-        return night if isinstance(night, NightResult) else go_through(night, steps.WORK)
+@pytest.fixture(scope="module")
+def kept(make_place, tmp_path_factory):
+    """A home after its first night, a copy of it to put back, and what the night said."""
+    made = make_place(tmp_path_factory.mktemp("nights") / "home")
+    first = made.night(night="2026-11-16")
+    return made, shutil.copytree(made.root, made.root.parent / "copy", symlinks=True), first
+
+
+@pytest.fixture
+def first_night(kept):
+    """A home as its first night left it, in the same folder each time, and what that night said."""
+    place, copy, first = kept
+    for path in place.root.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path.name != "mlruns":  # MLflow keeps its database open as long as this process runs
+            shutil.rmtree(path)
+    shutil.copytree(copy, place.root, symlinks=True, dirs_exist_ok=True)
+    return place, first
 
 
 def raising(error: BaseException):
@@ -48,11 +63,6 @@ def serves(place):
         return served.read_served(store)
 
 
-def ingest(place, **request):
-    with place.store() as store:
-        return ingest_recordings(place.settings, store, IngestRequest("action", **request))
-
-
 def complete_rollout(place):
     """What the service's controller does in the end to a challenger that proves good."""
     with place.store() as store:
@@ -62,18 +72,18 @@ def complete_rollout(place):
         assert rollout.phase is Phase.HEALTHY
 
 
-def test_a_week_of_nights(place, tmp_path):
-    first = run(place, night="2026-11-16")
+def test_a_week_of_nights(first_night, tmp_path):
+    place, first = first_night
     assert (first.outcome, first.version) == (Outcome.PROMOTED, 1)
 
     # the next night finds nothing new
-    second = run(place, night="2026-11-17")
+    second = place.night(night="2026-11-17")
     assert (second.outcome, second.version) == (Outcome.UNCHANGED, 1)
     assert "2026-11-16" in second.reason
     assert place.trainings() == 1
 
     # another seed is another training: it starts from the champion and is compared with it
-    third = run(place, night="2026-11-18", seed=1)
+    third = place.night(night="2026-11-18", seed=1)
     assert (third.outcome, third.version) == (Outcome.RELEASED, 2)
     assert "rollout 1 compares it with version 1" in third.reason
     assert serves(place).champions["action"].version == 1
@@ -82,7 +92,7 @@ def test_a_week_of_nights(place, tmp_path):
         limits = rollouts.current(store, "action").plan.judge
     assert 0.02 <= limits["disagreement"] <= 1
     assert Registry(place.settings).alias("action", "challenger") == 2
-    assert run(place, night="2026-11-18", seed=1) == third  # the night is over; its rollout is not begun again
+    assert place.night(night="2026-11-18", seed=1) == third  # the night is over; its rollout is not begun again
     complete_rollout(place)
     (relative,) = [check for check in third.checks if check.gate == "relative"]
     assert relative.baseline == first.metrics["accuracy"]
@@ -96,7 +106,7 @@ def test_a_week_of_nights(place, tmp_path):
 
     # a model that a gate refuses is registered, not blessed, and does not serve
     place.change_params(evaluate__action__gates__absolute={"accuracy": {"min": 1.0}})
-    fourth = run(place, night="2026-11-19")
+    fourth = place.night(night="2026-11-19")
     assert (fourth.outcome, fourth.version) == (Outcome.REJECTED, 3)
     assert "absolute/accuracy FAILED" in fourth.reason
     assert not (place.home.packages / fourth.digest / "blessing.json").exists()
@@ -109,13 +119,13 @@ def test_a_week_of_nights(place, tmp_path):
     chosen = [i for i, item in enumerate(recorded) if item.label in (0, 1)]
     two = type(recorded)(recorded.classes[:2], recorded.subset(chosen).sequences)
     write_npz(tmp_path / "two.npz", two)
-    assert ingest(place, path=tmp_path / "two.npz").new_labels
+    assert place.ingest(path=tmp_path / "two.npz").new_labels
     with pytest.raises(LineageChanged, match="--accept-new-labels"):
-        run(place, night="2026-11-20")
+        place.night(night="2026-11-20")
     with place.store() as store:
         refused = nights.latest(store, "action")
         assert (refused.outcome, refused.step) == (Outcome.FAILED, None)
-    fifth = run(place, night="2026-11-20", accept_new_labels=True)
+    fifth = place.night(night="2026-11-20", accept_new_labels=True)
     assert (fifth.outcome, fifth.version) == (Outcome.PROMOTED, 4)
     (relative,) = [check for check in fifth.checks if check.gate == "relative"]
     assert relative.value is None
@@ -128,7 +138,7 @@ SEQUENCES_OF_TWO = 320
 
 def test_a_broken_contract_ends_the_night_before_training(place):
     place.change_params(prepare__action__contract__frames={"min": 1, "max": 2, "allowed": 0.0})
-    result = run(place)
+    result = place.night()
     assert result.outcome is Outcome.REJECTED
     assert result.exit_code == 1
     assert result.version is None
@@ -150,7 +160,7 @@ def test_a_step_that_breaks_is_told_and_gone_on_with(place):
         row = nights.latest(store, "action")
     assert row.outcome is Outcome.FAILED
     assert "the loss is not a number" in row.reason
-    result = run(place)
+    result = place.night()
     assert (result.outcome, result.version) == (Outcome.PROMOTED, 1)
     with place.store() as store:
         assert nights.latest(store, "action").attempts == 2
@@ -160,9 +170,9 @@ def test_a_night_that_goes_on_is_judged_against_the_champion_of_then(place):
     broken = {**steps.WORK, Step.REPORT: raising(StorageError("the disk is full", hint="free some space"))}
     with open_night(place.settings, NightRequest("action", night="2026-11-16")) as night, pytest.raises(StorageError):
         go_through(night, broken)
-    other = run(place, night="2026-11-16", seed=1)
+    other = place.night(night="2026-11-16", seed=1)
     assert (other.outcome, other.version) == (Outcome.PROMOTED, 2)
-    result = run(place, night="2026-11-16")
+    result = place.night(night="2026-11-16")
     assert (result.outcome, result.version) == (Outcome.RELEASED, 1)
     (relative,) = [check for check in result.checks if check.gate == "relative"]
     assert relative.baseline == other.metrics["accuracy"]
@@ -176,7 +186,7 @@ def test_killed_right_after_its_promotion_it_has_promoted(place):
         night.end = raising(KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             go_through(night, steps.WORK)
-    result = run(place, night="2026-11-17")
+    result = place.night(night="2026-11-17")
     assert (result.outcome, result.version) == (Outcome.UNCHANGED, 1)
     with place.store() as store:
         _, first = nights.list(store, "action")
@@ -185,13 +195,13 @@ def test_killed_right_after_its_promotion_it_has_promoted(place):
     assert place.trainings() == 1
 
 
-def test_a_lost_store_makes_the_marks_in_the_folder_void(place):
+def test_a_lost_store_makes_the_marks_in_the_folder_void(first_night):
     """`runs/` says that everything was done; the new store knows of no version, so it is registered and promoted."""
-    first = run(place, night="2026-11-16")
+    place, first = first_night
     for left in place.root.glob("recognizer.db*"):
         left.unlink()
-    ingest(place, synthetic=200)
-    again = run(place, night="2026-11-16")
+    place.ingest(synthetic=200)
+    again = place.night(night="2026-11-16")
     assert (again.outcome, again.version, again.digest) == (Outcome.PROMOTED, 1, first.digest)
     assert serves(place).champions["action"].version == 1
     assert place.trainings() == 1
@@ -208,26 +218,26 @@ def test_what_a_killed_process_left_half_written_is_swept_when_the_night_goes_on
             go_through(night, broken)
         left = night.folder / "done" / night.row.night / f".promote.json.{socket.gethostname()}-{2**22 + 1}.7.partial"
         left.write_bytes(b"{")
-    run(place, night="2026-11-16")
+    place.night(night="2026-11-16")
     assert not left.exists()
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["put back from the night's folder", "a fresh start"])
-def test_damaged_weights_of_the_champion_stop_no_night(place, kept):
-    first = run(place, night="2026-11-16")
+@pytest.mark.parametrize("whole", [True, False], ids=["put back from the night's folder", "a fresh start"])
+def test_damaged_weights_of_the_champion_stop_no_night(first_night, whole):
+    place, first = first_night
     parent = PackageStore(place.home.packages).card(first.digest).weights
     weights_file(place.home, parent).write_bytes(b"no weights")
-    if not kept:
+    if not whole:
         (made,) = (place.root / "runs").glob("*/*/trained/weights.pt")
         made.unlink()
-    second = run(place, night="2026-11-17", seed=1)
+    second = place.night(night="2026-11-17", seed=1)
     assert second.outcome is Outcome.RELEASED
-    assert PackageStore(place.home.packages).card(second.digest).parent == (parent if kept else None)
-    assert has_weights(place.home, parent) == kept
+    assert PackageStore(place.home.packages).card(second.digest).parent == (parent if whole else None)
+    assert has_weights(place.home, parent) == whole
 
 
-def test_a_night_whose_parent_was_damaged_meanwhile_goes_on_from_nothing(place):
-    first = run(place, night="2026-11-16")
+def test_a_night_whose_parent_was_damaged_meanwhile_goes_on_from_nothing(first_night):
+    place, first = first_night
     broken = {**steps.WORK, Step.TRAIN: raising(StorageError("the disk is full", hint="free some space"))}
     with (
         open_night(place.settings, NightRequest("action", night="2026-11-17", seed=1)) as night,
@@ -236,7 +246,7 @@ def test_a_night_whose_parent_was_damaged_meanwhile_goes_on_from_nothing(place):
         go_through(night, broken)
     weights_file(place.home, PackageStore(place.home.packages).card(first.digest).weights).unlink()
     next((place.root / "runs").glob("*/*/trained/weights.pt")).unlink()
-    second = run(place, night="2026-11-17", seed=1)
+    second = place.night(night="2026-11-17", seed=1)
     assert second.outcome is Outcome.RELEASED
     assert PackageStore(place.home.packages).card(second.digest).parent is None
 
@@ -245,15 +255,15 @@ def test_what_breaks_before_the_first_step_is_told_too(place):
     (place.root / "dvc.yaml").unlink(missing_ok=True)
     (place.root / "dvc.yaml").mkdir()
     with pytest.raises(StorageError):
-        run(place)
+        place.night()
     with place.store() as store:
         row = nights.latest(store, "action")
     assert (row.outcome, row.step) == (Outcome.FAILED, None)
     assert "dvc.yaml" in row.reason
 
 
-def test_the_champions_package_is_made_anew(place):
-    first = run(place, night="2026-11-16")
+def test_the_champions_package_is_made_anew(first_night):
+    place, first = first_night
     folder = place.home.packages / first.digest
     keyring = Keyring.open(place.home.keys)
 
@@ -271,19 +281,19 @@ def test_the_champions_package_is_made_anew(place):
     )
     for day, damage in enumerate(damages, start=17):
         damage()
-        result = run(place, night=f"2026-11-{day}")
+        result = place.night(night=f"2026-11-{day}")
         assert (result.outcome, result.version) == (Outcome.UNCHANGED, 1)
         PackageStore(place.home.packages).verify(first.digest, keyring)
         assert verify_blessing(folder, first.digest, keyring).night == "2026-11-16"
 
     # data is taken in whatever has become of the package
     shutil.rmtree(folder)
-    assert not ingest(place, synthetic=240, seed=3).new_labels
+    assert not place.ingest(synthetic=240, seed=3).new_labels
     # what cannot be made anew is told, and nothing is judged against it
     (mark,) = (place.root / "runs").glob("*/*/done/*/package.json")
     mark.unlink()
     with pytest.raises(NotFound, match="put back a backup"):
-        run(place, night="2026-11-30")
+        place.night(night="2026-11-30")
     assert serves(place).champions["action"].digest == first.digest
 
 

@@ -18,7 +18,7 @@ from recognizer.store import versions
 def place(make_place, tmp_path_factory):
     """A home after its first night."""
     made = make_place(tmp_path_factory.mktemp("register") / "home")
-    made.json("nightly", "action")
+    made.night()
     return made
 
 
@@ -43,26 +43,26 @@ def rename_producer(model):
 
 def test_a_model_from_elsewhere_becomes_a_version_once(place, exported, tmp_path):
     model = changed(exported, tmp_path, rename_producer)
-    made = place.json("register", "action", model)
+    made = place.call("register", "action", model)
     assert made["blessed"]
     assert {check["gate"] for check in made["checks"]} == {"contract", "absolute", "relative", "parity"}
     assert all(check["n"] for check in made["checks"])
     relative = next(check for check in made["checks"] if check["gate"] == "relative")
     assert relative["value"] == relative["baseline"]  # the champion's own weights
     verify_blessing(place.root / "packages" / made["digest"], made["digest"], Keyring.open(place.home.keys))
-    assert place.json("register", "action", model)["version"] == made["version"]
-    listed = {row["version"]: row for row in place.json("models")}
+    assert place.call("register", "action", model)["version"] == made["version"]
+    listed = {row["version"]: row for row in place.call("models")}
     assert listed[made["version"]]["aliases"] == []  # a candidate: nothing changes in service
-    assert place.json("evaluate", "action", "--model", made["version"])["digest"] == made["digest"]
+    assert place.call("evaluate", "action", "--model", made["version"])["digest"] == made["digest"]
 
 
 def test_gates_say_no_and_a_person_may_override_them(place, exported, tmp_path):
     model = changed(exported, tmp_path, forget_its_head)
     place.change_params(evaluate__action__gates__absolute={"accuracy": {"min": 0.5}})
-    refused = place.json("register", "action", model, code=1)
+    refused = place.call("register", "action", model, code=1)
     assert not refused["blessed"]
     assert not (place.root / "packages" / refused["digest"] / "blessing.json").exists()
-    overridden = place.json("register", "action", model, "--override", "an experiment on one camera")
+    overridden = place.call("register", "action", model, "--override", "an experiment on one camera")
     assert (overridden["version"], overridden["blessed"]) == (refused["version"], True)
     blessing = verify_blessing(
         PackageStore(place.home.packages).path(refused["digest"]), refused["digest"], Keyring.open(place.home.keys)
@@ -138,5 +138,5 @@ def test_other_classes_than_the_data_are_refused(place, exported, tmp_path):
     meta.write_text(json.dumps({"classes": ["a", "b"]}))
     assert (
         "ingest data of the model's classes"
-        in place.json("register", "action", exported, "--meta", meta, code=3)["next"]
+        in place.call("register", "action", exported, "--meta", meta, code=3)["next"]
     )
