@@ -95,8 +95,7 @@ class Door:
         media_type, wish = _media_type(headers), read_wish(headers, scope.get("query_string", b""))
         body = await read_body(headers, receive, worker.body_limit)
         arrived = time.monotonic()
-        run = asyncio.get_running_loop().run_in_executor
-        return await run(worker.threads, _answer, worker, task, endpoint, wish, body, media_type, arrived)
+        return await worker.answerers.run(_answer, worker, task, endpoint, wish, body, media_type, arrived)
 
     async def _rollouts(self, scope: Scope, receive: Receive) -> Reply:
         worker: Worker = self._state["worker"]

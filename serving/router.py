@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from serving.shadow import Job, Shadow
 from serving.watch import Watch
 
 DEADLINE_SECONDS = 1.0
+QUICK_SECONDS = 0.002
+"""A model that takes less is waited for: to let another thread in and to come back costs about as much."""
 NOTHING = Outcome(None, 0.0)
 
 
@@ -76,6 +78,7 @@ class Router:
     Args:
         deadline: seconds within which a request is answered, if need be by the champion.
         turns: how many requests compute at once; the others wait in order. Who waits for a challenger takes no turn.
+        away: what a request's thread waits for is waited for inside of it; see `serving.answerers`.
 
     Attributes:
         observe: called with every answer, still inside the request: it must be quick and never raise.
@@ -91,6 +94,7 @@ class Router:
         *,
         deadline: float = DEADLINE_SECONDS,
         turns: int = 2,
+        away: Callable[[], AbstractContextManager[None]] = nullcontext,
         observe: Callable[[Answered], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,6 +106,7 @@ class Router:
         self.observe = observe
         self._clock = clock
         self._turns = threading.Semaphore(turns)
+        self._away = away
         self._lock = threading.Lock()
         self._in_flight = 0
 
@@ -170,8 +175,15 @@ class Router:
 
     def _run(self, servable: Servable, case: Any) -> Outcome:
         """Ask a model in the request's own thread, when it is its turn."""
-        with self._turns:
+        with self._turn_of(servable):
             return run(servable, case)
+
+    @contextmanager
+    def _turn_of(self, servable: Servable) -> Iterator[None]:
+        """Inside it is this request's turn; meanwhile others come in, unless the model is done before they had."""
+        quickest = servable.latency.quantile(0.1)  # what it takes when nothing else does
+        with nullcontext() if quickest is not None and quickest < QUICK_SECONDS else self._away(), self._turns:
+            yield
 
     def _ask(self, request: _Request) -> _Answer:
         beside = request.taken.beside
@@ -191,7 +203,8 @@ class Router:
         servable = beside.servable if request.choice.other else request.taken.champion
         if not (request.choice.other and new_is_other):
             return _Answer(servable, arm, self._run(servable, request.case))
-        asked = ask(beside.trial, servable, request.case, self._time_left(request), counts=False)
+        with self._away():
+            asked = ask(beside.trial, servable, request.case, self._time_left(request), counts=False)
         return _Answer(servable, arm, asked.outcome or not_asked(servable, asked.skipped))
 
     def _champion(self, request: _Request, beside: Beside) -> _Answer:
@@ -210,7 +223,8 @@ class Router:
     def _canary(self, request: _Request, beside: Beside) -> _Answer:
         """The challenger answers, or else the champion."""
         forced, champion = request.wish.forced, request.taken.champion
-        attempt = ask(beside.trial, beside.servable, request.case, self._time_left(request), counts=not forced)
+        with self._away():
+            attempt = ask(beside.trial, beside.servable, request.case, self._time_left(request), counts=not forced)
         if attempt.skipped is not None:
             answer = self._champion(request, beside)
             return replace(answer, recovered=forced)
@@ -248,7 +262,7 @@ class Router:
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
         stuck = partial(trial.breaker.trip, f"version {champion.version} does not come back from a request")
-        with self._turns:
+        with self._turn_of(champion):
             # whoever waited long for its turn still leaves the model a fair time
             seconds = max(self._time_left(request), self._deadline / 2)
             with self._watch.until(seconds, stuck, suspect=True) as cancel, trial.running(champion, cancel):

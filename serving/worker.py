@@ -13,6 +13,7 @@ import structlog
 from recognizer.predictions import Prediction
 from recognizer.settings import Settings
 from recognizer.store.processes import this_process
+from serving.answerers import Answerers
 from serving.background import BackgroundLoader
 from serving.breadcrumb import Breadcrumb
 from serving.breaker import BreakerLimits
@@ -53,7 +54,7 @@ class Worker:
         releases: what is answered with.
         router: answers.
         trials: what is known of the rollouts on their way.
-        threads: where requests are answered, off the event loop.
+        answerers: where requests are answered, off the event loop.
         rollouts, rollout_thread: who answers about rollouts, and the one thread in which that is done.
         body_limit: bytes of the largest request body.
     """
@@ -79,9 +80,11 @@ class Worker:
         )
         # as many requests at once as this process's share of the cores; the others wait in order
         turns = max(2, (os.cpu_count() or 1) // settings.workers)
-        self.router = Router(self.releases, self._shadow, self._watch, deadline=deadline, turns=turns)
         # no more requests wait for a challenger than it has threads
-        self.threads = ThreadPoolExecutor(turns + settings.challenger_threads, thread_name_prefix="answer")
+        self.answerers = Answerers(turns + settings.challenger_threads)
+        self.router = Router(
+            self.releases, self._shadow, self._watch, deadline=deadline, turns=turns, away=self.answerers.away
+        )
         self.rollouts = RolloutDesk(settings)
         self.rollout_thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._desired = desired or Desired(settings.database_url)
@@ -136,7 +139,7 @@ class Worker:
             self._duties[1].stop()  # another process decides from now on
         self._reconciling.join()
         self._desired.close()
-        self.threads.shutdown()  # while somebody still watches over their runs
+        self.answerers.shutdown()  # while somebody still watches over their runs
         self.rollout_thread.shutdown()
         self.rollouts.close()
         self._watch.give_up()
