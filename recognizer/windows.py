@@ -17,7 +17,7 @@ from recognizer.skeleton import JOINTS
 
 Array = NDArray[np.float32]
 
-SHOULDERS, HIPS = slice(5, 7), slice(11, 13)
+SHOULDERS, HIPS = (5, 6), (11, 12)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ def _taken(
     keypoints: Array, visibility: Array, people: NDArray[np.int64], frames: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], Array]:
     points = keypoints[people[:, None], frames].astype(np.float64)
-    seen = np.where(np.isfinite(points).all(axis=-1), visibility[people[:, None], frames], 0).astype(np.float32)
+    finite = np.isfinite(points)
+    seen = np.where(finite[..., 0] & finite[..., 1], visibility[people[:, None], frames], 0).astype(np.float32)
     return np.where(seen[..., None] > 0, points, 0), seen
 
 
@@ -162,16 +163,30 @@ def _frame_of(
     points: NDArray[np.float64], visible: NDArray[np.bool_], spec: WindowSpec
 ) -> tuple[NDArray[np.float64], float]:
     """Centre (2,) and scale of one person from points (T, 17, 2) and visible (T, 17), some of it true."""
-    shoulders, hips = visible[:, SHOULDERS].all(axis=1), visible[:, HIPS].all(axis=1)
+    shoulders, hips = (visible[:, left] & visible[:, right] for left, right in (SHOULDERS, HIPS))
     if not shoulders.any():
         every = points[visible]
         spread = float((np.percentile(every, 95, axis=0) - np.percentile(every, 5, axis=0)).max())
         return np.median(every, axis=0), spread / 2 if spread > 0 else 1.0
-    left, right = points[shoulders, SHOULDERS].swapaxes(0, 1)
-    middle = (left + right) / 2
-    scale = spec.shoulder_factor * float(np.median(np.hypot(*(left - right).T)))
+    middle, across = _middle_and_span(points[shoulders], SHOULDERS)
+    scale = spec.shoulder_factor * _median(np.hypot(across[:, 0], across[:, 1]))
     torso = shoulders & hips
     if torso.any():
-        trunk = points[torso, SHOULDERS].mean(axis=1) - points[torso, HIPS].mean(axis=1)
-        scale = max(scale, float(np.median(np.hypot(*trunk.T))))
-    return np.median(middle, axis=0), scale if scale > 0 else 1.0
+        trunk = _middle_and_span(points[torso], SHOULDERS)[0] - _middle_and_span(points[torso], HIPS)[0]
+        scale = max(scale, _median(np.hypot(trunk[:, 0], trunk[:, 1])))
+    centre = np.array([_median(middle[:, 0]), _median(middle[:, 1])])
+    return centre, scale if scale > 0 else 1.0
+
+
+def _middle_and_span(
+    points: NDArray[np.float64], pair: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Middle of a pair of joints, and from the second one to the first: both (T, 2) of points (T, 17, 2)."""
+    first, second = points[:, pair[0]], points[:, pair[1]]
+    return (first + second) / 2, first - second
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """What `np.median` says of (n,) finite values, n >= 1, without what it spends on every other case."""
+    ordered, half = np.sort(values), len(values) // 2
+    return float(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2)
