@@ -20,6 +20,7 @@ from benchmarks.home import Shelf, unsure_window
 from benchmarks.service import Service, free_port, plan, running, serving
 from benchmarks.table import Row, at_least, at_most
 from recognizer.home import checkout
+from recognizer.rollout.split import Mode, Split
 from recognizer.settings import Settings
 from recognizer.store import open_store
 from recognizer.tasks import Prediction
@@ -29,6 +30,7 @@ from serving.breadcrumb import Breadcrumb
 from serving.door import Door
 from serving.release import Release, Releases
 from serving.router import Router
+from serving.routing import NO_WISH, choose
 from serving.servable import Opened, Servable
 from serving.shadow import Shadow
 from serving.watch import Watch
@@ -193,12 +195,15 @@ def process_rows() -> list[Row]:
         publish.append(_timed(lambda made=release: releases.publish(made)))  # type: ignore[misc]
         releases.sweep()
     route = [_timed(lambda: router.answer("action", None)) for _ in range(TURNS)]
+    split = Split("action", 1, Mode.CANARY, 2, "d" * 64, 0.09, "salt")
+    arms = [_timed(lambda key=f"camera-{i}": choose(1, split, NO_WISH, key, 0.09)) for i in range(TURNS)]  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         crumb = Breadcrumb(Path(folder) / "crumb")
         notes = [_timed(lambda: _note(crumb)) for _ in range(TURNS)]
     return [
         _p99("publish a release", publish, 1000, "µs"),
         _p99("route a request, with an empty model", route, 50, "µs"),
+        _p99("find a routing key's arm", arms, 50, "µs"),
         _p99("note the beginning and the end of a challenger's run", notes, 5, "µs"),
     ]
 

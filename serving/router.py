@@ -26,6 +26,7 @@ from serving.watch import Watch
 DEADLINE_SECONDS = 1.0
 QUICK_SECONDS = 0.002
 """A model that takes less is waited for: to let another thread in and to come back costs about as much."""
+STAYS = nullcontext()
 NOTHING = Outcome(None, 0.0)
 
 
@@ -175,15 +176,13 @@ class Router:
 
     def _run(self, servable: Servable, case: Any) -> Outcome:
         """Ask a model in the request's own thread, when it is its turn."""
-        with self._turn_of(servable):
+        with self._waiting(servable), self._turns:
             return run(servable, case)
 
-    @contextmanager
-    def _turn_of(self, servable: Servable) -> Iterator[None]:
-        """Inside it is this request's turn; meanwhile others come in, unless the model is done before they had."""
-        quickest = servable.latency.quantile(0.1)  # what it takes when nothing else does
-        with nullcontext() if quickest is not None and quickest < QUICK_SECONDS else self._away(), self._turns:
-            yield
+    def _waiting(self, servable: Servable) -> AbstractContextManager[None]:
+        """Inside others come in, unless the model is done before they had."""
+        quickest = servable.latency.quickest
+        return STAYS if quickest is not None and quickest < QUICK_SECONDS else self._away()
 
     def _ask(self, request: _Request) -> _Answer:
         beside = request.taken.beside
@@ -262,7 +261,7 @@ class Router:
         if ticket is None:
             return Attempt(skipped=Skipped.BREAKER)
         stuck = partial(trial.breaker.trip, f"version {champion.version} does not come back from a request")
-        with self._turn_of(champion):
+        with self._waiting(champion), self._turns:
             # whoever waited long for its turn still leaves the model a fair time
             seconds = max(self._time_left(request), self._deadline / 2)
             with self._watch.until(seconds, stuck, suspect=True) as cancel, trial.running(champion, cancel):
