@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -192,11 +193,11 @@ def process_rows() -> list[Row]:
         servable = Servable("action", generation, f"{generation:064x}")
         servable.load(lambda: Opened(_Free(), card))  # type: ignore[arg-type]
         release = Release(generation, {"action": servable})
-        publish.append(_timed(lambda made=release: releases.publish(made)))  # type: ignore[misc]
+        publish.append(_timed(partial(releases.publish, release)))
         releases.sweep()
     route = [_timed(lambda: router.answer("action", None)) for _ in range(TURNS)]
     split = Split("action", 1, Mode.CANARY, 2, "d" * 64, 0.09, "salt")
-    arms = [_timed(lambda key=f"camera-{i}": choose(1, split, NO_WISH, key, 0.09)) for i in range(TURNS)]  # type: ignore[misc]
+    arms = [_timed(partial(choose, 1, split, NO_WISH, f"camera-{i}", split.share)) for i in range(TURNS)]
     with tempfile.TemporaryDirectory() as folder:
         crumb = Breadcrumb(Path(folder) / "crumb")
         notes = [_timed(lambda: _note(crumb)) for _ in range(TURNS)]

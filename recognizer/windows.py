@@ -168,22 +168,19 @@ def _frame_of(
         every = points[visible]
         spread = float((np.percentile(every, 95, axis=0) - np.percentile(every, 5, axis=0)).max())
         return np.median(every, axis=0), spread / 2 if spread > 0 else 1.0
-    middle, across = _middle_and_span(points[shoulders], SHOULDERS)
+    across = points[shoulders, SHOULDERS[0]] - points[shoulders, SHOULDERS[1]]
     scale = spec.shoulder_factor * _median(np.hypot(across[:, 0], across[:, 1]))
     torso = shoulders & hips
     if torso.any():
-        trunk = _middle_and_span(points[torso], SHOULDERS)[0] - _middle_and_span(points[torso], HIPS)[0]
+        trunk = _middle(points[torso], SHOULDERS) - _middle(points[torso], HIPS)
         scale = max(scale, _median(np.hypot(trunk[:, 0], trunk[:, 1])))
-    centre = np.array([_median(middle[:, 0]), _median(middle[:, 1])])
-    return centre, scale if scale > 0 else 1.0
+    middle = _middle(points[shoulders], SHOULDERS)
+    return np.array([_median(middle[:, 0]), _median(middle[:, 1])]), scale if scale > 0 else 1.0
 
 
-def _middle_and_span(
-    points: NDArray[np.float64], pair: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Middle of a pair of joints, and from the second one to the first: both (T, 2) of points (T, 17, 2)."""
-    first, second = points[:, pair[0]], points[:, pair[1]]
-    return (first + second) / 2, first - second
+def _middle(points: NDArray[np.float64], pair: tuple[int, int]) -> NDArray[np.float64]:
+    """Between two joints: (T, 2) of points (T, 17, 2)."""
+    return (points[:, pair[0]] + points[:, pair[1]]) / 2
 
 
 def _median(values: NDArray[np.float64]) -> float:

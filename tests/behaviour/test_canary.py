@@ -217,7 +217,7 @@ def test_a_slow_challenger_leaves_the_champion_its_time(start, make_bad_model):
     started = time.monotonic()
     (answer,) = process.answers()
     assert answer["recovered"] is True
-    assert time.monotonic() - started < 1.0  # on a busy machine too; the model alone would never end
+    assert time.monotonic() - started < 0.4
 
 
 def test_requests_that_wait_for_a_challenger_take_no_turn_of_the_others(start, make_bad_model):

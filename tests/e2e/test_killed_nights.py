@@ -39,15 +39,20 @@ def forks():
 
 @pytest.fixture
 def start(place, forks):
-    """Starts a night of a date in a process of its own."""
+    """Starts a night of a date in a process of its own; none outlives the test."""
+    started: list[BaseProcess] = []
 
     def begin(date: str = "2026-11-20") -> BaseProcess:
         said = {"told": place.root.parent / "told", "environment": place.environment, "date": date}
         process = forks.Process(target=exec, args=(NIGHT, said))
         process.start()
+        started.append(process)
         return process
 
-    return begin
+    yield begin
+    for process in started:
+        process.kill()
+        process.join()
 
 
 def end(place, process: BaseProcess) -> None:
