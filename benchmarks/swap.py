@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", help="a part: swaps, loading, bad, breaker, rollback, ...")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what it has started ends with it
     sizes = QUICK if given.quick else Sizes()
     with tempfile.TemporaryDirectory(prefix="bench-swap-") as folder:
         root = Path(folder)
