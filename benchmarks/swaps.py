@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from recognizer.traffic import TrafficReport, Window
 BAKE_SECONDS = 0.2
 LOAD = 0.5
 """Share of the capacity that is asked for while models are swapped."""
+SAMPLES = 5
 
 
 def swap_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swaps: int, requests: int) -> list[Row]:
@@ -58,16 +60,24 @@ def swap_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swa
 def _swap(
     service: Service, shelf: Shelf, store: Store, versions: Sequence[int], seconds: float
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Do it, spread over the time; resident bytes after a fifth of the swaps and after the last."""
-    began, early = time.monotonic(), service.memory()
+    """Do it, spread over the time; resident bytes of each worker after a fifth of the swaps and after the last.
+
+    Both are medians of the `SAMPLES` swaps that end there: from one swap to the next it is 3 % more or less.
+    """
+    began = time.monotonic()
+    resident: list[dict[int, int]] = []
     for number, version in enumerate(versions, start=1):
         rollout = start(shelf, store, version, promote_first(0.0, BAKE_SECONDS))
         until_ended(store, rollout)
-        if number == max(len(versions) // 5, 1):
-            early = _settled(service)
+        resident.append(_settled(service))
         due = began + seconds * number / len(versions)
         time.sleep(max(due - time.monotonic(), 0))
-    return early, _settled(service)
+    fifth = max(len(versions) // 5, 1)
+    return _medians(resident[max(fifth - SAMPLES, 0) : fifth]), _medians(resident[-SAMPLES:])
+
+
+def _medians(samples: Sequence[dict[int, int]]) -> dict[int, int]:
+    return {pid: int(statistics.median(sample[pid] for sample in samples)) for pid in samples[-1]}
 
 
 def _settled(service: Service) -> dict[int, int]:
