@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from recognizer.store import open_store
 
 TESTS = Path(__file__).parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL")
+
+# `make test &` begins with Ctrl-C ignored, and so would the processes that tests start, and stop by it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 LONGEST_FIRST = ("e2e", "behaviour", "unit")
