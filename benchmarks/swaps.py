@@ -62,7 +62,7 @@ def _swap(
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Do it, spread over the time; resident bytes of each worker after a fifth of the swaps and after the last.
 
-    Both are medians of the `SAMPLES` swaps that end there: from one swap to the next it is 3 % more or less.
+    Both are medians of the `SAMPLES` swaps that end there: from one swap to the next it goes up and down by 4 %.
     """
     began = time.monotonic()
     resident: list[dict[int, int]] = []

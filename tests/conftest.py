@@ -18,7 +18,6 @@ POSTGRES = os.environ.get("TEST_POSTGRES_URL")
 # `make test &` begins with Ctrl-C ignored, and so would the processes that tests start, and stop by it
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
 LONGEST_FIRST = ("e2e", "behaviour", "unit")
 
 

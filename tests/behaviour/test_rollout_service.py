@@ -99,13 +99,15 @@ def test_a_good_challenger_becomes_champion(stand):
     assert verdict.ruling is Ruling.GOOD
 
 
-# Every kind in CANARY, and in BAKE, where the old model answers for it while its breaker is open: `make bench-swap`.
+# Each kind in CANARY, and in BAKE, where the old model answers for it while its breaker is open: `make bench-swap`.
 @pytest.mark.parametrize(
     ("kind", "steps"),
     [
         ("raises", make_plan()),
         ("raises", promote_first()),
         ("nan", canary_first()),
+        ("shape", canary_first()),
+        ("allocates", canary_first()),
         ("grows", canary_first()),
         ("hangs", canary_first()),
     ],

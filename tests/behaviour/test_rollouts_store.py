@@ -33,7 +33,7 @@ from recognizer.store.schema import metadata
 from recognizer.store.served import CHAMPION_TOPIC, promote, read_generation, read_served
 
 DIGESTS = {number: f"{number}" * 64 for number in range(1, 6)}
-STRIDE = 3
+STRIDE = 2
 """How many statements later each kill comes than the one before."""
 
 fork = multiprocessing.get_context("fork")

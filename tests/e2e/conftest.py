@@ -49,8 +49,9 @@ class Place:
         return {**ours, "RECOGNIZER_HOME": str(self.root), "RECOGNIZER_NIGHT_START": "00:00"}
 
     def start(self, *arguments: object, folder: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        # as people start it: by `-m`, Python ends by the signal itself when Ctrl-C interrupts an `exec` of a library
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.command.main", *map(str, arguments)],
+            [Path(sys.executable).with_name("recognizer"), *map(str, arguments)],
             env={**self.environment, **environment},
             cwd=folder or checkout(),
             text=True,
@@ -130,7 +131,7 @@ def make(root: Path) -> Place:
 
 @pytest.fixture(scope="session")
 def with_data(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A home with data, to be copied: that takes a tenth of the time of ingesting."""
+    """A home with data, to be copied: ingesting takes seconds."""
     place = make(tmp_path_factory.mktemp("data") / "home")
     place.ingest(synthetic=SEQUENCES)
     return place
