@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +30,7 @@ from training.action.trainer import ActionTrainer, cpu_flags
 CLASSES = ("low", "middle", "high")
 PREPARE = {"frames": 16, "people": 4}
 TRAIN: dict[str, Any] = {
-    "threads": 1,
+    "threads": 2,
     "precision": "fp32",
     "epochs": 12,
     "batch": 16,
@@ -110,6 +112,22 @@ def test_it_is_a_trainer_and_finding_it_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_them_to_spin(
+    chosen: dict[str, str], expected: str
+) -> None:
+    """Asked of OpenMP itself, which reads the environment once, when torch is loaded."""
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    told = subprocess.run(
+        [sys.executable, "-c", "import training.action.fit"],
+        env={**others, "OMP_DISPLAY_ENV": "true", **chosen},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stderr
+    assert set(re.findall(r"OMP_WAIT_POLICY *= *'(\w+)'", told)) == {expected}
+
+
 def test_it_learns_and_says_how(done: Path) -> None:
     facts = json.loads((done / "trained" / "training.json").read_text())
     assert facts["validation"]["accuracy"] >= 0.9
@@ -118,7 +136,7 @@ def test_it_learns_and_says_how(done: Path) -> None:
     assert facts["parent"] is None
     assert 1 <= facts["best_epoch"] <= facts["epochs"] <= TRAIN["epochs"]
     assert facts["clips_per_second"] > 0
-    assert (facts["precision"], facts["threads"], facts["seed"]) == ("fp32", 1, 0)
+    assert (facts["precision"], facts["threads"], facts["seed"]) == ("fp32", 2, 0)
     assert 0.2 <= facts["temperature"] <= 5
     assert sorted(path.name for path in (done / "trained").iterdir()) == ["training.json", "weights.pt"]
 

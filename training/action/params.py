@@ -82,7 +82,7 @@ class TrainParams(_Params):
     """How the network is fitted."""
 
     seed: int = Field(default=0, ge=0)
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=2, ge=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     epochs: int = Field(default=20, ge=1)
     batch: int = Field(default=32, ge=2)
