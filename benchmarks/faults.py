@@ -30,6 +30,7 @@ from benchmarks.table import Row, told
 from recognizer.rollout.plan import Plan, Step, make_plan
 from recognizer.rollout.state import Phase, Rollout
 from recognizer.store import Store, freezes, open_store, quarantine, rollouts
+from recognizer.store.served import read_generation
 from recognizer.traffic import TrafficPlan, TrafficReport, Window
 from serving.breadcrumb import read_breadcrumb
 
@@ -103,8 +104,11 @@ def _opening(service: Service, shelf: Shelf, store: Store, mix: Sequence[Window]
     until_step(store, rollout, Step.CANARY)
     with contextlib.suppress(Exception):  # it may have ended before
         freezes.freeze(store, "action", who="benchmark")
-    generation = service.get("/health")[1]["generation"]
-    began = monotonic(min(one.at for one in service.published() if one.generation == generation))
+    generation = read_generation(store)  # the service may not have come that far
+    published = wait_for(
+        lambda: [one.at for one in service.published() if one.generation >= generation], "publication of the share"
+    )
+    began = monotonic(min(published))
 
     def opened() -> bool:
         splits = service.get("/health")[1]["splits"]
