@@ -19,8 +19,9 @@ LOAD = 0.4
 AFTER = 1.0
 """Seconds after the publication that still count as loading."""
 MOST = 1.25
-REST = 2.5
-"""Seconds of steady state between two loads, after what one leaves behind has passed."""
+REST = 6.0
+"""Seconds of steady state between two loads, after what one leaves behind has passed: about as many requests as fall
+into a load, for the p99 of a third of them goes up and down by a third."""
 Spans = list[tuple[float, float]]
 
 
