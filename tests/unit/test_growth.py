@@ -1,5 +1,7 @@
 """A run that needs too much memory is given up, and it is an error of its model."""
 
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Prediction
 from serving.canary import ask
 from serving.crew import Crew
-from serving.growth import Memory, count_kills, resident_bytes
+from serving.growth import Memory, count_kills
 from serving.latency import Latency
 from serving.outcome import run
 from serving.servable import Opened, Servable
@@ -129,9 +131,17 @@ def test_a_run_that_began_after_the_growth_is_not_blamed():
     crew.stop()
 
 
+GROWS = """
+import numpy as np
+from serving.growth import resident_bytes
+before = resident_bytes()
+kept = np.ones(64 * 2**20, np.uint8)
+print(resident_bytes() - before)
+"""
+
+
 def test_the_memory_of_this_process():
-    before = resident_bytes()
-    kept = np.ones(64 * MB, np.uint8)
-    assert resident_bytes() - before > 50 * MB
-    assert kept[-1] == 1
+    """In a process of its own: from one that is large the system may take cold pages away meanwhile."""
+    told = subprocess.run([sys.executable, "-c", GROWS], check=True, capture_output=True, text=True).stdout
+    assert 50 * MB < int(told) < 80 * MB
     assert count_kills() >= -1
