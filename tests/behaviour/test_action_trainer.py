@@ -119,7 +119,7 @@ def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_them_to_sp
     """Asked of OpenMP itself, which reads the environment once, when torch is loaded."""
     others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     told = subprocess.run(
-        [sys.executable, "-c", "import training.action.fit"],
+        [sys.executable, "-c", "import training.action.stgcn"],
         env={**others, "OMP_DISPLAY_ENV": "true", **chosen},
         check=True,
         capture_output=True,
