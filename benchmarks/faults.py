@@ -14,6 +14,7 @@ from statistics import median
 import psutil
 
 from benchmarks.home import Shelf, sure_window, unsure_window
+from benchmarks.loading import LOAD
 from benchmarks.rollout import (
     LOOSE,
     canary_first,
@@ -44,12 +45,11 @@ KINDS = {
     "grows": "allocates without end",
 }
 RATE = 100.0
-"""Requests a second where the model is a tiny one."""
-LOAD = 0.4
-"""Share of the capacity that is asked for otherwise: one worker of two can carry it alone."""
+"""Requests a second where the model is a tiny one; otherwise a share of the capacity (`LOAD`)."""
 MEMORY_MB = 128
 PAUSE = 4.0
 BACK_SECONDS = 15.0
+IN_FLIGHT = "only of those in flight"
 
 
 def bad_rows(root: Path, kinds: Sequence[str]) -> list[Row]:
@@ -205,12 +205,12 @@ class Struck:
 
     def lost(self, report: TrafficReport) -> tuple[str, bool]:
         """How many requests failed of those that were in flight; whether no other failed."""
-        sent = [(one.due + one.late, one) for one in report.answers]
-        flying = sum(at <= self.gone and one.due + one.latency >= self.hit for at, one in sent)
-        later = sum(at > self.gone and one.failure is not None for at, one in sent)
-        earlier = sum(one.failure is not None and one.due + one.latency < self.hit for _, one in sent)
-        others = later + earlier
-        return f"{report.failed - others} failed of {flying} in flight, {others} others{told(report)}", not others
+        flying = [
+            one for one in report.answers if one.due + one.late <= self.gone and one.due + one.latency >= self.hit
+        ]
+        failed = sum(one.failure is not None for one in flying)
+        others = report.failed - failed
+        return f"{failed} failed of {len(flying)} in flight, {others} others{told(report)}", not others
 
 
 def _gone(process: psutil.Process) -> bool:
@@ -219,9 +219,6 @@ def _gone(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
-
-
-IN_FLIGHT = "only of those in flight"
 
 
 def _kill(service: Service, shelf: Shelf, store: Store, traffic: TrafficPlan, point: str, workers: int) -> Row:

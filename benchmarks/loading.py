@@ -16,6 +16,7 @@ from recognizer.store.served import read_generation
 from recognizer.traffic import Latency, TrafficReport, Window
 
 LOAD = 0.4
+"""Share of the capacity that is asked for: one worker of two can carry it alone."""
 AFTER = 1.0
 """Seconds after the publication that still count as loading."""
 MOST = 1.25

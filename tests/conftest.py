@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-import training  # noqa: F401 - before any test imports torch: it says how torch's threads wait
 from recognizer.store import open_store
 
 TESTS = Path(__file__).parent
