@@ -9,10 +9,12 @@ from flows.snapshots import restore_snapshot
 from flows.stages import score
 from flows.standing import resolve_version
 from recognizer.errors import LabelError, NotFound
+from recognizer.gates import GateConfig
 from recognizer.ingest.meta import Meta, read_meta
 from recognizer.ingest.read import read_recorded
 from recognizer.keys import Keyring
 from recognizer.package import PackageStore
+from recognizer.params import load_params
 from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
 from recognizer.snapshot import read_set
@@ -48,7 +50,8 @@ def evaluate_version(
     card = packages.verify(version.digest, Keyring.open(settings.home.keys))
     cases = _cases(settings, store, task, card.classes, data, meta, subject_pattern)
     predictor = load_predictor(task)(packages.path(version.digest), threads=settings.session_threads)
-    evaluation, _ = score(predictor, cases)
+    gates = GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task)
+    evaluation, _ = score(predictor, cases, gates)
     return {"task": task, "version": version.version, "digest": version.digest, **evaluation.as_dict()}
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from recognizer.card import Tensor
 from recognizer.errors import FormatError, InputError
 from recognizer.package import MODEL
-from recognizer.tasks import Predictor, load_predictor
 
 ANY = "batch"
 """Name of an axis of any length that has none."""
@@ -76,17 +75,13 @@ def describe(model: Path) -> dict[str, tuple[Tensor, ...]]:
 
 
 @contextmanager
-def opened(task: str, model: Path, description: Mapping[str, Any], threads: int) -> Iterator[Predictor]:
-    """The task's predictor over a file that is in no package yet.
-
-    Raises:
-        FormatError: onnxruntime cannot open it, or the description is not of this task.
-    """
+def laid_out(model: Path, description: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder as a predictor takes it, of a file that is in no package yet."""
     with TemporaryDirectory(prefix="recognizer-") as folder:
         copyfile(model, Path(folder) / MODEL)
         known = {name: description[name] for name in ("classes", "preprocessing")}
         (Path(folder) / "model.json").write_text(json.dumps(known))
-        yield load_predictor(task)(Path(folder), threads=threads)
+        yield Path(folder)
 
 
 def require_inputs(tensors: Sequence[Tensor], arrays: Mapping[str, NDArray[Any]], model: Path) -> None:

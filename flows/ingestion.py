@@ -90,7 +90,7 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
     except (NotFound, TrustError) as error:  # the night makes the package anew; the data is no less good for it
         log.warning("the champion's package cannot be read", task=task, problem=str(error))
         lineage = Lineage()
-    pin_inputs(settings.home, task, snapshot, lineage)
+    pin_inputs(settings.home, task, snapshot, lineage, {})
     log.info("ingested", task=task, snapshot=snapshot, new=new, source=card.source.name)
     return Ingested(task, snapshot, card, new=new, new_labels=not lineage.knows(card.classes))
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from flows.snapshots import pin
+from flows.stages import BEST, Best
+from recognizer.checks import Verdict
 from recognizer.digest import sha256_file
+from recognizer.errors import NotFound, TrustError
+from recognizer.gates.config import Allowance
+from recognizer.golden import golden_folder
 from recognizer.home import Home, atomic_write
+from recognizer.keys import Keyring
 from recognizer.package import PackageCard, PackageStore
-from recognizer.store import Store
+from recognizer.snapshot import SnapshotCard
+from recognizer.store import Store, versions
 from recognizer.store.served import read_served
+from recognizer.store.versions import Version
 
 log = structlog.get_logger("recognizer.night")
 
@@ -48,6 +58,50 @@ def find_lineage(home: Home, store: Store, task: str, classes: tuple[str, ...]) 
     return Lineage(champion.digest, champion.version, card.classes, card.weights if usable else None)
 
 
+def find_best(
+    home: Home,
+    store: Store,
+    task: str,
+    card: SnapshotCard,
+    relative: Mapping[str, Allowance],
+    *,
+    without: str | None = None,
+) -> dict[str, Best | None]:
+    """By each metric of the relative gate, the best version that was ever blessed on the snapshot's test set.
+
+    A version whose package is gone or damaged cannot be asked and is passed over, with a warning.
+
+    Args:
+        without: digest of the candidate itself, when it was registered before.
+    """
+    packages, keyring = PackageStore(home.packages), Keyring.open(home.keys)
+    blessed = [
+        one
+        for one in versions.list(store, task)
+        if one.test_digest == card.test_digest and one.verdict == Verdict.PASSED.value and one.digest != without
+    ]
+    found: dict[str, Best | None] = {}
+    for metric, allowance in relative.items():
+        sign = 1 if allowance.direction == "min" else -1
+        known = [one for one in blessed if one.metrics.get(metric) is not None]
+        ranked = sorted((-sign * one.metrics[metric], -one.version, one) for one in known)
+        usable = (_as_best(packages, keyring, one, card.classes) for _, _, one in ranked)
+        found[metric] = next(filter(None, usable), None)
+    return found
+
+
+def _as_best(
+    packages: PackageStore, keyring: Keyring, version: Version, classes: tuple[str, ...]
+) -> Best | None:
+    try:
+        same = packages.verify(version.digest, keyring).classes == classes
+    except (NotFound, TrustError) as error:
+        facts = {"task": version.task, "version": version.version, "problem": str(error)}
+        log.warning("a version blessed on this test set cannot be compared with any more", **facts)
+        return None
+    return Best(version.digest, version.version, packages.path(version.digest)) if same else None
+
+
 def has_weights(home: Home, digest: str) -> bool:
     """Whether the weights of this digest lie there, and are what their name says."""
     file = weights_file(home, digest)
@@ -72,14 +126,18 @@ def _have_weights(home: Home, card: PackageCard) -> bool:
     return False
 
 
-def pin_inputs(home: Home, task: str, snapshot: str, lineage: Lineage) -> None:
+def pin_inputs(home: Home, task: str, snapshot: str, lineage: Lineage, best: Mapping[str, Best | None]) -> None:
     """Make these the inputs of the DVC stages, so that `dvc repro` rebuilds the very model of the night."""
+    named = {metric: one and {"digest": one.digest, "version": one.version} for metric, one in best.items()}
     pin(
         home,
         task,
         snapshot=snapshot,
         parent=weights_file(home, lineage.parent) if lineage.parent else None,
         champion=PackageStore(home.packages).path(lineage.champion) if lineage.champion else None,
+        best={one.digest: one.package for one in best.values() if one is not None},
+        golden=golden_folder(home, task),
+        notes={f"best/{BEST}": (json.dumps(named, sort_keys=True) + "\n").encode()},
     )
 
 

@@ -162,6 +162,12 @@ class NightRun:
         return champion is not None and package_classes(champion) == self.card.classes
 
     @property
+    def rivals(self) -> dict[str, str | None]:
+        """Digests of what the candidate is compared with; when they change, it is judged again."""
+        best = {metric: one and one.digest for metric, one in self.inputs.best.items()}
+        return {"champion": self.row.champion_digest, **best}
+
+    @property
     def report_folder(self) -> Path:
         """Where this night's report lies; the store keeps it as seen from the home, which may be moved."""
         return self.settings.home.reports / self.row.task / f"{self.row.night}-{self.identity.digest[:8]}"

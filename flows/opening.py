@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 
 import structlog
 
-from flows.lineage import Lineage, find_lineage, has_weights, pin_inputs, weights_file
+from flows.lineage import Lineage, find_best, find_lineage, has_weights, pin_inputs, weights_file
 from flows.night import NightRequest, NightResult, NightRun, note_failure
 from flows.packaging import mend_champion
 from flows.pipeline import install_stages
 from flows.snapshots import restore_snapshot
 from flows.stages import StageInputs
 from recognizer.errors import Conflict, LineageChanged, NightRunning, NoStore, NotFound
+from recognizer.gates import GateConfig
+from recognizer.golden import golden_folder
 from recognizer.home import checkout, sweep_partials
 from recognizer.identity import TrainingIdentity, code_digest
 from recognizer.night import Earlier, Outcome, Start, Step, decide_start, night_of
@@ -155,18 +157,22 @@ def _open(
             row = nights.start_fresh(store, row.key, replace(identity, parent=None).digest, lease=keeper.lease)
         # a night that goes on trains from what its first attempt started from
         identity = replace(identity, parent=row.parent)
-        pin_inputs(home, task, snapshot, replace(lineage, parent=row.parent))
+        gates = GateConfig.read(params["evaluate"], task=task, source=str(home.params)).gates
+        best = find_best(home, store, task, card, gates.relative or {}, without=row.digest)
+        pin_inputs(home, task, snapshot, replace(lineage, parent=row.parent), best)
         install_stages(home)
         inputs = StageInputs(
             params=params,
             snapshot=folder,
             parent=weights_file(home, row.parent) if row.parent else None,
             champion=PackageStore(home.packages).path(lineage.champion) if lineage.champion else None,
+            best=best,
+            golden=golden_folder(home, task),
         )
         run = NightRun(settings, store, keeper, row, card, inputs, identity)
         judgement = run.notes(Step.EVALUATE)
-        if judgement is not None and judgement["champion"] != row.champion_digest:
-            run.forget(Step.EVALUATE)  # another night has promoted meanwhile
+        if judgement is not None and judgement.get("rivals") != run.rivals:
+            run.forget(Step.EVALUATE)  # something was promoted or blessed meanwhile
     except Exception as error:
         note_failure(store, row, error, keeper.lease)
         raise

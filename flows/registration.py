@@ -1,7 +1,7 @@
 """Bring your own model: an ONNX file that was trained elsewhere is judged by the same gates and becomes a version.
 
-There is no trained network to hold it against, so the parity gate asks something else of it: that a case is answered
-alone as it is in a batch.
+There is no trained network to hold it against, so the parity gate asks of it only that a case is answered alone as it
+is in a batch.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from flows import foreign
 from flows.contract import check_contract
-from flows.lineage import find_lineage
+from flows.lineage import find_best, find_lineage
+from flows.measuring import TestSet
 from flows.packaging import Recipe, make_package, make_version
 from flows.snapshots import restore_snapshot
-from flows.stages import score
+from flows.stages import StageInputs, measure
+from flows.trial import try_candidate
 from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
-from recognizer.errors import InputError, LabelError, NotFound, PluginError
-from recognizer.evaluation import Evaluation, Parity, measure_parity
+from recognizer.errors import InputError, LabelError, NotFound
 from recognizer.gates import GateConfig, judge
+from recognizer.golden import golden_folder
 from recognizer.home import atomic_write, checkout
 from recognizer.identity import code_digest
 from recognizer.night import Step, night_of
 from recognizer.package import MODEL, PackageStore
 from recognizer.params import load_params
-from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
 from recognizer.snapshot import SnapshotCard, read_set, read_snapshot
 from recognizer.store import Store, leases, snapshots
 from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Lease
 from recognizer.tables import frame_table, sequence_table
-from recognizer.tasks import Predictor, load_predictor
+from recognizer.tasks import load_predictor
 
 log = structlog.get_logger("recognizer.register")
 
@@ -104,21 +104,21 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     packages = PackageStore(settings.home.packages)
     same_lineage = lineage.champion is not None and lineage.classes == facts.classes
     description = _description(request, facts, packages.card(lineage.champion) if same_lineage else None)
-    with foreign.opened(task, request.model, description, settings.session_threads) as predictor:
-        foreign.require_inputs(description["inputs"], predictor.inputs(sets["test"].sequences[:1]), request.model)
-        try:
-            candidate, parity = _measure(predictor, sets["test"])
-        except PluginError as error:
-            raise InputError(
-                f"cannot be judged: {error.what}",
-                where=str(request.model),
-                hint="mend the model, then register it again",
-            ) from error
-    champion = None
-    if same_lineage:
-        package = packages.path(lineage.champion)
-        champion, _ = score(load_predictor(task)(package, threads=settings.session_threads), sets["test"])
     gates = GateConfig.read(params["evaluate"], task=task, source=str(settings.home.params))
+    inputs = StageInputs(
+        params=params,
+        snapshot=folder,
+        parent=None,
+        champion=packages.path(lineage.champion) if lineage.champion is not None else None,
+        best=find_best(settings.home, store, task, facts, gates.gates.relative or {}),
+        golden=golden_folder(settings.home, task),
+    )
+    with foreign.laid_out(request.model, description) as exported:
+        predictor = load_predictor(task)(exported, threads=settings.session_threads)
+        foreign.require_inputs(description["inputs"], predictor.inputs(sets["test"].sequences[:1]), request.model)
+        measured, _ = measure(inputs, gates, TestSet.of(sets["test"], gates), exported, reference=None)
+    if measured.candidate is None:
+        raise InputError(str(measured.problem), where=str(request.model), hint="mend the model, then register it again")
     night = night_of(datetime.now(UTC), settings.zone, settings.night_start)
     contract = check_contract(
         sequence_table(sets),
@@ -127,27 +127,32 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
         previous_count=None,
         docs_folder=settings.home.reports / task / f"{night}-register" / "data_docs",
     )
-    checks = judge(gates, candidate, champion, parity, measured=contract.checks, champion_classes=lineage.classes)
     model = sha256_file(request.model)
     run = settings.home.run(task, model)  # as a night leaves it, so that a damaged package can be made anew
     _keep(request.model, run / "exported" / MODEL)
+    card = PackageCard(
+        task=task,
+        **description,
+        snapshot=snapshot,
+        test_digest=facts.test_digest,
+        identity=model,
+        code=code_digest(checkout(), settings.home.params),
+        seed=0,
+        metrics=measured.candidate.metrics,
+    )
     recipe = Recipe(
         model=run / "exported" / MODEL,
-        card=PackageCard(
-            task=task,
-            **description,
-            snapshot=snapshot,
-            test_digest=facts.test_digest,
-            identity=model,
-            code=code_digest(checkout(), settings.home.params),
-            seed=0,
-            metrics=candidate.metrics,
-        ),
+        card=card,
         gates=gates.by_gate(),
         night=night,
         who="register",
         override=request.override,
     )
+    rival = inputs.champion if same_lineage else None
+    tried = None
+    if gates.gates.infra is not None:
+        tried = try_candidate(settings, gates, model=recipe.model, card=card, champion=rival, training=sets["train"])
+    checks = judge(gates, measured, tried, made=contract.checks)
     digest = make_package(settings.home, recipe, checks)
     atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest)).encode())
     stored_checks.record(store, digest, [check.as_dict() for check in checks], lease=lease)
@@ -172,13 +177,6 @@ def _description(request: RegisterRequest, facts: SnapshotCard, champion: Packag
         )
     preprocessing = meta.get("preprocessing", champion.preprocessing if champion else {})
     return {"classes": classes, "preprocessing": preprocessing, **foreign.describe(request.model)}
-
-
-def _measure(predictor: Predictor, test: SequenceSet) -> tuple[Evaluation, Parity]:
-    """The model's evaluation, and whether it answers each case alone as in a batch."""
-    candidate, batched = score(predictor, test)
-    alone = np.concatenate([predictor.predict(predictor.inputs([case])).scores for case in test.sequences])
-    return candidate, measure_parity(alone, batched)
 
 
 def _keep(model: Path, kept: Path) -> None:

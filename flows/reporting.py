@@ -24,7 +24,7 @@ def report_night(
 ) -> str:
     """Write the report of the night as far as it came; returns where it lies, as seen from the home."""
     evaluated = run.folder / "evaluated"
-    measured = stages.read_measured(evaluated) if (evaluated / "measured.json").is_file() else None
+    measured = stages.read_measured(evaluated) if (evaluated / stages.MEASURED).is_file() else None
     training = read_training(run)
     seconds = {step.value: notes["seconds"] for step in Step if (notes := run.notes(step)) is not None}
     facts = ReportFacts(
@@ -44,7 +44,7 @@ def report_night(
         steps=seconds,
         checks=checks,
         candidate=measured.candidate if measured else None,
-        champion=measured.champion if measured else None,
+        champion=measured.opponent.evaluation if measured and measured.opponent else None,
         champion_version=run.row.champion_version,
         card=run.card,
         findings=tuple(findings),

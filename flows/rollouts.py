@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.release import plan_of
-from flows.stages import read_measured
+from flows.stages import MEASURED, read_measured
 from flows.standing import resolve_version
 from recognizer.blessing import verify_blessing
 from recognizer.checks import Verdict
-from recognizer.errors import LineageChanged, NotFound, UsageError
+from recognizer.errors import FormatError, LineageChanged, NotFound, UsageError
 from recognizer.keys import Keyring
 from recognizer.package import BLESSING, PackageStore
 from recognizer.rollout.action import Wait
@@ -171,7 +171,10 @@ def _disagreement(settings: Settings, store: Store, chosen: versions.Version, ch
         return None
     identity = PackageStore(settings.home.packages).card(chosen.digest).identity
     folder = settings.home.run(chosen.task, identity) / "evaluated"
-    return read_measured(folder).disagreement if (folder / "measured.json").is_file() else None
+    try:
+        return read_measured(folder).disagreement if (folder / MEASURED).is_file() else None
+    except FormatError:  # written by an earlier version
+        return None
 
 
 def _has_blessing(settings: Settings, digest: str) -> bool:

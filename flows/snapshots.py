@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,23 +105,40 @@ def list_snapshots(home: Home, task: str) -> list[str]:
     return sorted(pointer.stem for pointer in home.snapshots(task).glob("*.dvc"))
 
 
-def pin(home: Home, task: str, *, snapshot: str, parent: Path | None, champion: Path | None) -> Path:
-    """Fix what the DVC stages of a task depend on: `data/pinned/<task>/{snapshot,parent,champion}/`.
+def pin(
+    home: Home,
+    task: str,
+    *,
+    snapshot: str,
+    parent: Path | None,
+    champion: Path | None,
+    best: Mapping[str, Path] | None = None,
+    golden: Path | None = None,
+    notes: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Fix what the DVC stages of a task depend on: `data/pinned/<task>/{snapshot,parent,champion,best,golden}/`.
 
     Args:
         parent: weights file (or a folder that holds it) to start from; None leaves an empty folder.
         champion: package folder to compare with; None leaves an empty folder.
+        best: package folders of other versions to compare with, by digest.
+        golden: folder of the golden cases.
+        notes: small files besides, by their path in the folder.
 
     Raises:
         NotFound, FormatError: of `restore_snapshot`.
     """
     source = restore_snapshot(home, task, snapshot)
     final = home.pinned(task)
+    folders = {"snapshot": source, "parent": parent, "champion": champion, "best": None, "golden": golden}
+    folders |= {f"best/{digest}": package for digest, package in (best or {}).items()}
     with writing(final), _exclusive(home):
         sweep(final.parent)
         with partial_folder(final.parent) as folder:
-            for name, origin in (("snapshot", source), ("parent", parent), ("champion", champion)):
+            for name, origin in folders.items():
                 _link(origin, folder / name)
+            for name, content in (notes or {}).items():
+                (folder / name).write_bytes(content)
             replace_folder(folder, final)
     return final
 
@@ -173,7 +191,7 @@ def _need_space(home: Home, folder: Path) -> None:
 def _link(origin: Path | None, destination: Path) -> None:
     """Fill a new folder with `origin` (a file, or a folder's files): hard links where the disk can, else copies."""
     destination.mkdir()
-    if origin is None:
+    if origin is None or not origin.exists():
         return
     files = [origin] if origin.is_file() else [path for path in sorted(origin.rglob("*")) if path.is_file()]
     for file in files:

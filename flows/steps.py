@@ -15,8 +15,10 @@ from flows.progress import progress_bar
 from flows.registry import Registry
 from flows.release import end_rollouts, plan_of
 from flows.reporting import read_training, report_night
+from flows.trial import try_candidate
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
+from recognizer.evaluation.measured import Measured
 from recognizer.gates import GateConfig, judge
 from recognizer.home import atomic_write
 from recognizer.night import Outcome, Step, judge_night
@@ -75,21 +77,41 @@ def export_model(run: NightRun) -> None:
 
 def evaluate_model(run: NightRun) -> None:
     def work() -> Mapping[str, Any]:
-        measured = stages.evaluate(
-            run.inputs, run.folder / "trained", run.folder / "exported", run.folder / "evaluated"
-        )
-        contract = _checks(run.notes(Step.CONTRACT) or {})
-        checks = judge(
-            _gates(run),
-            measured.candidate,
-            measured.champion,
-            measured.parity,
-            measured=contract,
-            champion_classes=measured.champion_classes,
-        )
-        return {"checks": [check.as_dict() for check in checks], "champion": run.row.champion_digest}
+        stages.evaluate(run.inputs, run.folder / "trained", run.folder / "exported", run.folder / "evaluated")
+        return {"rivals": run.rivals}
 
     run.once(Step.EVALUATE, work)
+
+
+def judge_candidate(run: NightRun) -> NightResult | None:
+    """Let the gates judge; a candidate that could not even be evaluated ends the night here: there is no package."""
+    measured = stages.read_measured(run.folder / "evaluated")
+
+    def work() -> Mapping[str, Any]:
+        tried = None
+        if measured.candidate is not None and _gates(run).gates.infra is not None:
+            tried = try_candidate(
+                run.settings,
+                _gates(run),
+                model=run.folder / "exported" / "model.onnx",
+                card=_card(run, _keep_weights(run)),
+                champion=run.inputs.champion if run.has_rival else None,
+                training=read_set(run.inputs.snapshot, "train"),
+            )
+        contract = _checks(run.notes(Step.CONTRACT) or {})
+        checks = judge(_gates(run), measured, tried, made=contract)
+        return {
+            "checks": [check.as_dict() for check in checks],
+            "sandbox": None if tried is None else tried.as_dict(),
+        }
+
+    notes = run.once(Step.JUDGE, work)
+    if measured.candidate is not None:
+        return None
+    checks = _checks(notes)
+    outcome, reason = judge_night(checks)
+    _record(run, checks)
+    return run.end(outcome, reason, report=report_night(run, outcome, reason, checks))
 
 
 def package_model(run: NightRun) -> None:
@@ -131,7 +153,7 @@ def register_version(run: NightRun) -> None:
             lease=run.lease,
             version=registered.version,
             mlflow_run=registered.run_id,
-            metrics=measured.candidate.metrics,
+            metrics=_metrics(measured),
         )
         return {"version": registered.version, "run_id": registered.run_id}
 
@@ -203,6 +225,7 @@ WORK: Mapping[Step, Callable[[NightRun], NightResult | None]] = {
     Step.TRAIN: fit,
     Step.EXPORT: export_model,
     Step.EVALUATE: evaluate_model,
+    Step.JUDGE: judge_candidate,
     Step.PACKAGE: package_model,
     Step.REGISTER: register_version,
     Step.REPORT: write_night_report,
@@ -220,7 +243,7 @@ def _checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:
 
 def _night_checks(run: NightRun) -> tuple[Check, ...]:
     """Every check of the night: `judge` has put the contract's among its own."""
-    return _checks(run.notes(Step.EVALUATE) or {})
+    return _checks(run.notes(Step.JUDGE) or {})
 
 
 def _record(run: NightRun, checks: tuple[Check, ...]) -> None:
@@ -271,5 +294,9 @@ def _card(run: NightRun, weights: str) -> PackageCard:
         seed=run.row.seed,
         precision=training["precision"],
         threads=training.get("threads"),
-        metrics=measured.candidate.metrics,
+        metrics=_metrics(measured),
     )
+
+
+def _metrics(measured: Measured) -> Mapping[str, float]:
+    return {} if measured.candidate is None else measured.candidate.metrics

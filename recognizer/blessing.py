@@ -61,7 +61,13 @@ class Blessing:
         plain = {name: value for name, value in asdict(self).items() if name not in ("verdicts", "signature")}
         if self.override is None:
             del plain["override"]  # blessings from before there were any say the same
-        return {**plain, "verdicts": [check.as_dict() for check in self.verdicts]}
+        return {**plain, "verdicts": [_signed_check(check) for check in self.verdicts]}
+
+
+def _signed_check(check: Check) -> dict[str, Any]:
+    """Without the interval where there is none, as checks were signed before there were any."""
+    plain = check.as_dict()
+    return {name: value for name, value in plain.items() if name != "interval" or value is not None}
 
 
 def bless(

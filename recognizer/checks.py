@@ -50,6 +50,8 @@ class Check:
         baseline: what the champion has.
         n: cases (or rows) behind the value.
         reason: one sentence with the numbers.
+        interval: bounds of the value, each one-sided at 95 %; then the bound decides, not the value. None where
+            nobody knows any.
 
     Raises:
         FormatError: a number is not finite (a value that is no number is None, so that JSON can hold it).
@@ -64,9 +66,10 @@ class Check:
     n: int
     verdict: Verdict
     reason: str
+    interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for number in (self.value, self.threshold, self.baseline):
+        for number in (self.value, self.threshold, self.baseline, *(self.interval or ())):
             if number is not None and not math.isfinite(number):
                 raise FormatError(f"a check holds {number}", where=f"check {self.gate}/{self.name}", hint="use None")
         if self.direction not in ("min", "max"):
@@ -86,12 +89,14 @@ class Check:
         n: int,
         min_cases: int = 1,
         baseline: float | None = None,
+        interval: tuple[float, float] | None = None,
         derivation: str = "",
         cases: str = "cases",
     ) -> Self:
         """Judge a measured value: no number is ERROR, too few cases INCONCLUSIVE, else the threshold decides.
 
-        The floats are compared as they are, without tolerance, and both are kept: the verdict can be made
+        Of an interval the end towards the threshold has to keep it as well; when the value alone does, that is
+        INCONCLUSIVE. The floats are compared as they are, without tolerance, and all are kept: the verdict can be made
         again from the stored check. `derivation` says where the threshold comes from.
         """
         if value is None or not math.isfinite(value):
@@ -99,14 +104,19 @@ class Check:
             return cls.unmeasured(
                 gate, name, f"{name} {what}", threshold=threshold, direction=direction, baseline=baseline, n=n
             )
-        passed = value >= threshold if direction == "min" else value <= threshold
-        sign = {("min", True): "≥", ("min", False): "<", ("max", True): "≤", ("max", False): ">"}[direction, passed]
-        left, right = distinct(value, threshold)
-        reason = f"{name} {left} {sign} {right}{f' ({derivation})' if derivation else ''} on {n:,} {cases}"
+        passed, compared = _compared(value, threshold, direction)
+        reason = f"{name} {compared}{f' ({derivation})' if derivation else ''} on {n:,} {cases}"
         verdict = Verdict.PASSED if passed else Verdict.FAILED
+        if interval is not None:
+            interval = (float(interval[0]), float(interval[1]))
+            bound = interval[0] if direction == "min" else interval[1]
+            sure, compared = _compared(bound, threshold, direction)
+            reason += f"; with 95 % confidence at {'least' if direction == 'min' else 'most'} {compared}"
+            if passed and not sure:
+                verdict, reason = Verdict.INCONCLUSIVE, f"{reason}: too few cases to tell"
         if n < min_cases:
             verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; a verdict needs {min_cases:,}"
-        return cls(gate, name, float(value), float(threshold), direction, baseline, n, verdict, reason)
+        return cls(gate, name, float(value), float(threshold), direction, baseline, n, verdict, reason, interval)
 
     @classmethod
     def unmeasured(
@@ -135,7 +145,7 @@ class Check:
             FormatError: fields are missing or unknown, or a verdict nobody knows.
         """
         names = {field.name for field in fields(cls)}
-        if set(plain) != names:
+        if set(plain) | {"interval"} != names:  # checks from before there were intervals have none
             raise FormatError(
                 f"a check has the fields {sorted(plain)}, expected {sorted(names)}", hint="judge this version again"
             )
@@ -143,7 +153,16 @@ class Check:
             verdict = Verdict(plain["verdict"])
         except ValueError as error:
             raise FormatError(f"no verdict {plain['verdict']!r}", hint="judge this version again") from error
-        return cls(**{**plain, "verdict": verdict})
+        interval = plain.get("interval")
+        return cls(**{**plain, "verdict": verdict, "interval": None if interval is None else tuple(interval)})
+
+
+def _compared(value: float, threshold: float, direction: Direction) -> tuple[bool, str]:
+    """Whether the value keeps the threshold, and both in words: `0.950 ≥ 0.900`."""
+    kept = value >= threshold if direction == "min" else value <= threshold
+    sign = {("min", True): "≥", ("min", False): "<", ("max", True): "≤", ("max", False): ">"}[direction, kept]
+    left, right = distinct(value, threshold)
+    return kept, f"{left} {sign} {right}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -107,8 +107,11 @@ class Trainer(Protocol):
     def export(self, trained: Path, destination: Path, params: Params) -> None:
         """Write `model.onnx` and `model.json` (labels, signature, preprocessing) from the weights."""
 
-    def reference_scores(self, trained: Path, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """What the framework that trained the model answers for the model's inputs; the parity gate's truth."""
+    def reference_scores(self, trained: Path, cases: Sequence[Any]) -> NDArray[np.float32]:
+        """Scores (n, k) that the framework which trained the model gives n cases; the parity gate's truth.
+
+        It makes its inputs itself, by what it was trained with: the predictor's own may be wrong.
+        """
 
 
 @runtime_checkable

@@ -63,7 +63,7 @@ def evaluate(
     from flows.command.session import begin, existing_store
     from flows.command.terminal import show_evaluation
     from flows.evaluation import evaluate_version
-    from recognizer.errors import NotFound, UsageError
+    from recognizer.errors import NotFound, PluginError, UsageError
     from recognizer.tasks import require_task
 
     settings = begin()
@@ -88,6 +88,10 @@ def evaluate(
             processed / "exported",
             processed / "evaluated",
         )
+        if measured.candidate is None:
+            raise PluginError(
+                str(measured.problem), where=str(processed / "exported"), hint=f"train it again: recognizer train {task}"
+            )
         answer = {"task": task, **measured.candidate.as_dict()}
     else:
         with existing_store(settings, task) as store:

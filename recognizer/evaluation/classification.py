@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.errors import InputError, LabelError
+from recognizer.evaluation import paired
 from recognizer.evaluation.calibration import calibration_error, reliability_bins
 from recognizer.evaluation.record import ClassMeasure, Evaluation, SliceMeasure
 
@@ -17,17 +18,22 @@ from recognizer.evaluation.record import ClassMeasure, Evaluation, SliceMeasure
 SMALLEST = float(np.finfo(np.float32).eps)
 SUM_TOLERANCE = 1e-3
 
+_MEANS = {f"{averaged}_{kind}": (kind, averaged) for averaged in ("macro", "weighted") for kind in paired.RATIOS}
+PAIRED = ("accuracy", *_MEANS, "mean_confidence", "log_loss")
+"""Metrics that are a smooth function of sums over cases, so that two models can be compared case by case."""
+
 
 def evaluate_classification(
     scores: NDArray[Any],
     labels: NDArray[Any],
     classes: Sequence[str],
     subjects: Sequence[str | None] | None = None,
+    slices: Mapping[str, Sequence[str | None]] | None = None,
 ) -> Evaluation:
     """Judge n answers over k classes.
 
     scores: (n, k) probabilities, rows sum to 1; the answer is the first highest. labels: (n,) indices into `classes`.
-    subjects: (n,) who is seen; cases whose subject nobody knows are in no slice.
+    subjects: (n,) who is seen; cases whose subject nobody knows are in no slice. slices: kind → (n,) further groups.
 
     Metrics: `accuracy`; `macro_` and `weighted_` `precision`, `recall`, `f1`; `worst_class_recall`;
     `mean_confidence` (score of the answer); `calibration_error` (15 bins); `log_loss` (natural log).
@@ -39,7 +45,8 @@ def evaluate_classification(
         InputError: no cases, shapes that do not agree, scores that are no probabilities.
         LabelError: a label beyond the class list.
     """
-    scores, labels = _checked(np.asarray(scores), np.asarray(labels), classes, subjects)
+    groups = {**({} if subjects is None else {"subject": subjects}), **(slices or {})}
+    scores, labels = _checked(np.asarray(scores), np.asarray(labels), classes, groups)
     k = len(classes)
     answers = scores.argmax(axis=1)
     right = answers == labels
@@ -60,7 +67,7 @@ def evaluate_classification(
             "log_loss": -math.fsum(np.log(truth).tolist()) / len(scores),
         },
         per_class=per_class,
-        slices={"subject": _slices(subjects, right)} if subjects is not None else {},
+        slices={kind: _slices(names, right) for kind, names in groups.items()},
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         reliability=bins,
     )
@@ -90,18 +97,37 @@ def _means(measures: Iterable[ClassMeasure]) -> dict[str, float]:
     return means
 
 
-def _slices(subjects: Sequence[str | None], right: NDArray[np.bool_]) -> dict[str, SliceMeasure]:
+def summands(metric: str, scores: NDArray[Any], labels: NDArray[Any]) -> paired.Summands:
+    """What each case adds to a metric of `PAIRED`; scores: (n, k), labels: (n,), both as evaluated before.
+
+    Raises:
+        KeyError: no such metric.
+    """
+    answers = scores.argmax(axis=1)
+    if metric == "accuracy":
+        return paired.share(answers == labels)
+    rows = np.arange(len(scores))
+    if metric == "mean_confidence":
+        return paired.mean(scores[rows, answers].astype(np.float64))
+    if metric == "log_loss":
+        return paired.mean(-np.log(np.clip(scores[rows, labels].astype(np.float64), SMALLEST, 1.0)))
+    kind, averaged = _MEANS[metric]
+    return paired.mean_over_classes(kind, averaged, labels, answers, scores.shape[1])
+
+
+def _slices(names: Sequence[str | None], right: NDArray[np.bool_]) -> dict[str, SliceMeasure]:
     hits: dict[str, list[bool]] = {}
-    for subject, hit in zip(subjects, right.tolist(), strict=True):
-        if subject is not None:
-            hits.setdefault(subject, []).append(hit)
-    return {
-        subject: SliceMeasure(len(hits[subject]), sum(hits[subject]) / len(hits[subject])) for subject in sorted(hits)
-    }
+    for name, hit in zip(names, right.tolist(), strict=True):
+        if name is not None:
+            hits.setdefault(name, []).append(hit)
+    return {name: SliceMeasure(len(hits[name]), sum(hits[name]) / len(hits[name])) for name in sorted(hits)}
 
 
 def _checked(
-    scores: NDArray[Any], labels: NDArray[Any], classes: Sequence[str], subjects: Sequence[str | None] | None
+    scores: NDArray[Any],
+    labels: NDArray[Any],
+    classes: Sequence[str],
+    groups: Mapping[str, Sequence[str | None]],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     if scores.ndim != 2 or scores.shape[1] != len(classes):
         raise InputError(
@@ -115,8 +141,9 @@ def _checked(
         raise InputError(
             f"labels are {labels.dtype} {labels.shape}, expected {n} whole numbers", hint="give one label per answer"
         )
-    if subjects is not None and len(subjects) != n:
-        raise InputError(f"{len(subjects)} subjects for {n} cases", hint="give one subject (or None) per case")
+    for kind, names in groups.items():
+        if len(names) != n:
+            raise InputError(f"{len(names)} {kind}s for {n} cases", hint=f"give one {kind} (or None) per case")
     outside = (labels < 0) | (labels >= len(classes))
     if outside.any():
         case = int(outside.argmax())

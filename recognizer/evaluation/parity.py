@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from recognizer.errors import InputError
 
+BATCHES = (1, 8, 32)
+"""How many cases at once a model is asked: alone as in service, and in batches."""
+AGAIN = "again"
+"""Under this name stands the same input a second time."""
+
 
 @dataclass(frozen=True)
 class Parity:

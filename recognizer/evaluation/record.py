@@ -52,7 +52,7 @@ class Evaluation:
         classes: the ordered class list.
         metrics: metric → value; see `evaluate_classification`.
         per_class: class → measure, every class of the list, in its order.
-        slices: kind of slice (`subject`) → slice → measure, sorted by name.
+        slices: kind of slice (`subject`, `length`, …) → slice → measure, sorted by name.
         confusion: (k, k) counts, [label][answer].
         reliability: bins of confidence, ascending.
     """

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this code knows, oldest first; the last is the one it works with."""
 
 REVISION_TABLE = "recognizer_schema"
@@ -112,6 +112,7 @@ checks = Table(
     Column("n", BigInteger, nullable=False),
     Column("verdict", String(20), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("interval", JSON(none_as_null=True)),
 )
 
 generation = Table(

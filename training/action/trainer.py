@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from recognizer.home import atomic_write, writing
 from recognizer.sequences import SequenceSet, read_npz, write_npz
 from recognizer.skeleton import JOINTS
 from recognizer.tasks import Params, Progress
-from recognizer.windows import WindowSpec
+from recognizer.windows import WindowSpec, to_windows
 from training.action.params import ExportParams, PrepareParams, TrainParams, read_params
 
 
@@ -183,8 +183,8 @@ class ActionTrainer:
             },
         )
 
-    def reference_scores(self, trained: Path, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Scores (n, k) of the trained network in torch, single precision.
+    def reference_scores(self, trained: Path, cases: Sequence[Any]) -> NDArray[np.float32]:
+        """Scores (n, k) of n sequences by the trained network in torch, single precision, on windows as it was trained.
 
         Raises:
             FormatError: `weights.pt` cannot be read.
@@ -194,10 +194,10 @@ class ActionTrainer:
         from training.action.stgcn import Scorer
         from training.action.weights import load_weights
 
-        scorer = Scorer(load_weights(trained / "weights.pt").network)
-        arrays = [torch.from_numpy(np.array(inputs[name], np.float32)) for name in ("keypoints", "visibility")]
+        weights = load_weights(trained / "weights.pt")
+        scorer = Scorer(weights.network)
         with torch.inference_mode():
-            return scorer(*arrays).numpy()
+            return scorer(*(torch.from_numpy(array) for array in to_windows(cases, weights.spec))).numpy()
 
 
 def read_prepared(folder: Path) -> Prepared:

@@ -1,0 +1,163 @@
+"""Everything the gates judge, measured: the candidate, its rivals, and what it does with changed inputs.
+
+One pass over the test set in batches of the largest size asks each model for all its answers, so that the memory it
+takes does not grow with the set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.errors import InputError, PluginError
+from recognizer.evaluation.behaviour import Invariance, golden_answers, measure_invariance
+from recognizer.evaluation.classification import evaluate_classification, summands
+from recognizer.evaluation.measured import Golden, Rival
+from recognizer.evaluation.paired import mcnemar, paired_difference, share
+from recognizer.evaluation.parity import AGAIN, BATCHES, Parity, measure_parity
+from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.slices import Slices, sequence_slices
+from recognizer.gates import GateConfig
+from recognizer.gates.config import GoldenGate
+from recognizer.golden import read_golden
+from recognizer.perturbation import CHANGES
+from recognizer.sequences import SequenceSet
+from recognizer.tasks import Predictor
+
+Scores = NDArray[np.float32]
+
+LARGEST = max(BATCHES)
+MOST_CHANGED = 120
+"""So many test cases, evenly taken, are asked again with changed inputs."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The frozen test set and how it is cut into slices."""
+
+    cases: SequenceSet
+    slices: Slices
+
+    @classmethod
+    def of(cls, cases: SequenceSet, config: GateConfig) -> TestSet:
+        least = config.gates.slices.min_cases if config.gates.slices is not None else 1
+        return cls(cases, sequence_slices(cases, least))
+
+    def evaluate(self, scores: Scores) -> Evaluation:
+        """scores: (n, k)."""
+        return evaluate_classification(scores, self.cases.labels, self.cases.classes, slices=self.slices)
+
+
+def answer(predictor: Predictor, cases: Sequence[Any]) -> Scores:
+    """Scores (n, k) of n cases."""
+    return np.concatenate([predictor.predict(predictor.inputs(part)).scores for part in _parts(cases)])
+
+
+def measure_batches(
+    predictor: Predictor, cases: Sequence[Any], reference: Callable[[Sequence[Any]], Scores] | None
+) -> tuple[Scores, Mapping[str, Parity]]:
+    """The model's scores (n, k), and how far they move with the number of cases asked at once, and asked again.
+
+    Args:
+        reference: scores of the trained network; None where there is none, then the batched answers take its place.
+    """
+    found: dict[str, list[Scores]] = {str(size): [] for size in BATCHES}
+    again, truth = [], []
+    for part in _parts(cases):
+        inputs = predictor.inputs(part)
+        for size in BATCHES:
+            found[str(size)] += [predictor.predict(some).scores for some in _rows(inputs, len(part), size)]
+        again.append(predictor.predict(inputs).scores)
+        if reference is not None:
+            truth.append(reference(part))
+    scores = np.concatenate(found[str(LARGEST)])
+    expected = np.concatenate(truth) if truth else scores
+    parity = {name: measure_parity(expected, np.concatenate(parts)) for name, parts in found.items()}
+    return scores, {**parity, AGAIN: measure_parity(scores, np.concatenate(again))}
+
+
+def compare(
+    config: GateConfig, test: TestSet, candidate: Scores, other: Scores, *, digest: str, version: int | None
+) -> Rival:
+    """Another model on the same cases, paired with the candidate case by case; scores: (n, k)."""
+    labels, people = test.cases.labels, test.cases.subjects
+    right, others_right = (scores.argmax(axis=1) == labels for scores in (candidate, other))
+    differences = {
+        metric: paired_difference(summands(metric, candidate, labels), summands(metric, other, labels), people)
+        for metric in config.gates.relative or {}
+    }
+    margin = config.gates.slices.margin if config.gates.slices is not None else 0.0
+    slices: dict[str, Any] = {}
+    for kind in config.gates.slices.kinds if config.gates.slices is not None else ():
+        names = test.slices[kind]
+        for name in sorted({name for name in names if name is not None}):
+            inside = np.array([one == name for one in names])
+            if inside.sum() < max(config.gates.slices.min_cases, 2):  # type: ignore[union-attr]
+                continue
+            who = [one for one, there in zip(people, inside, strict=True) if there]
+            difference = paired_difference(share(right[inside]), share(others_right[inside]), who, margin=margin)
+            slices.setdefault(kind, {})[name] = difference
+    return Rival(
+        digest=digest,
+        version=version,
+        evaluation=test.evaluate(other),
+        differences=differences,
+        slices=slices,
+        answers=mcnemar(right, others_right),
+        disagreement=float((candidate.argmax(axis=1) != other.argmax(axis=1)).mean()),
+    )
+
+
+def ask_golden(predictor: Predictor, folder: Path | None, classes: Sequence[str]) -> Golden:
+    """How the model answers the golden cases of a folder.
+
+    Raises:
+        FormatError: a file there is damaged.
+    """
+    golden = read_golden(folder, classes)
+    answers = golden_answers(answer(predictor, golden.cases.sequences), golden.cases) if len(golden.cases) else ()
+    return Golden(answers, golden.left_out, golden.digest)
+
+
+def change_inputs(predictor: Predictor, cases: SequenceSet, scores: Scores, gate: GoldenGate) -> Iterator[Invariance]:
+    """Each configured change of the input, tried on test cases; scores: (n, k) of the cases as they are."""
+    for name, change in CHANGES.items():
+        bound = getattr(gate, name)
+        if bound is None:
+            continue
+        known = range(len(cases))
+        if name == "mirror":
+            symmetric = {index for index, label in enumerate(cases.classes) if label in gate.mirror.classes}  # type: ignore[union-attr]
+            known = [index for index in known if cases.sequences[index].label in symmetric]  # type: ignore[assignment]
+        chosen = _evenly(known, MOST_CHANGED)
+        if not chosen:
+            yield Invariance(name, 0.0, None, None, 0)
+            continue
+        changed = answer(predictor, [change(cases.sequences[index]) for index in chosen])
+        yield measure_invariance(name, scores[chosen], changed)
+
+
+def problem_of(error: Exception) -> str:
+    """Why a candidate could not be evaluated, in one sentence: its fault, not the machine's."""
+    what = error.what if isinstance(error, InputError | PluginError) else str(error)
+    return f"the candidate could not be evaluated: {what}"
+
+
+def _parts(cases: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(cases), LARGEST):
+        yield cases[start : start + LARGEST]
+
+
+def _rows(inputs: Mapping[str, NDArray[Any]], n: int, size: int) -> Iterator[dict[str, NDArray[Any]]]:
+    for start in range(0, n, size):
+        yield {name: array[start : start + size] for name, array in inputs.items()}
+
+
+def _evenly(places: Sequence[int], most: int) -> list[int]:
+    count = min(len(places), most)
+    return [places[i * len(places) // count] for i in range(count)]

@@ -1,0 +1,41 @@
+"""What a model costs in onnxruntime under serving settings, against a limit and against the champion in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recognizer.checks import Check, figure
+from recognizer.evaluation.measured import Measured
+from recognizer.gates.config import GateConfig
+
+GATE = "budgets"
+_RUNS = {
+    "latency_p50_ms": lambda made: len(made.latencies_ms),
+    "latency_p95_ms": lambda made: len(made.latencies_ms),
+    "load_ms": lambda made: len(made.load_ms),
+    "peak_memory_mb": lambda made: 1,
+}
+
+
+def budget_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
+    """Each cost against the smaller of its limit and the champion's cost times the ratio."""
+    costs = measured.costs
+    for name, budget in (config.gates.budgets or {}).items():
+        if costs is None:
+            yield Check.unmeasured(GATE, name, f"{name} was not measured", threshold=budget.max, direction="max")
+            continue
+        threshold, derivation = budget.max, "limit"
+        baseline = costs.champion.metrics[name] if costs.champion is not None else None
+        if baseline is not None and budget.ratio is not None and baseline * budget.ratio < threshold:
+            threshold, derivation = baseline * budget.ratio, f"champion {figure(baseline)} x {budget.ratio:g}"
+        yield Check.measured(
+            GATE,
+            name,
+            costs.candidate.metrics[name],
+            threshold=threshold,
+            direction="max",
+            baseline=baseline,
+            n=_RUNS[name](costs.candidate),
+            derivation=derivation,
+            cases="runs",
+        )

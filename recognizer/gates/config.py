@@ -1,0 +1,201 @@
+"""What the gates ask for: the section `evaluate.<task>` of params.yaml, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from recognizer.checks import Direction
+from recognizer.errors import UsageError
+from recognizer.evaluation.classification import PAIRED
+from recognizer.evaluation.footprint import METRICS as COSTS
+from recognizer.evaluation.slices import KINDS
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):  # YAML's yes/true would pass as 1.0
+        raise ValueError("expected a number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth_value), Field(allow_inf_nan=False)]
+Margin = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+def _known(names: frozenset[str] | tuple[str, ...], what: str) -> AfterValidator:
+    def check(found: Any) -> Any:
+        unknown = sorted(set(found) - set(names))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no {what}; use {', '.join(sorted(names))}")
+        return found
+
+    return AfterValidator(check)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bound(_Section):
+    """An absolute threshold, itself included: `{min: 0.9}` or `{max: 0.1}`."""
+
+    min: Number | None = None
+    max: Number | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if (self.min is None) == (self.max is None):
+            raise ValueError("needs exactly one of `min` and `max`")
+        return self
+
+    @property
+    def side(self) -> tuple[Direction, float]:
+        return ("min", self.min) if self.min is not None else ("max", self.max or 0.0)
+
+
+class Allowance(_Section):
+    """How far a metric may fall behind; `direction: max` for metrics where lower is better."""
+
+    margin: Margin
+    direction: Direction = "min"
+
+
+class SliceGate(_Section):
+    """No group of cases may fall behind.
+
+    Attributes:
+        min_cases: of a slice on which anything can be said; smaller ones of a kind are judged together.
+        margin: how far the accuracy of a slice may fall behind the champion's.
+        floor: accuracy that no slice may be significantly below, whatever the champion has.
+        required: kinds of slices that every test set has to have.
+        where_known: kinds that are judged where the data tell them.
+    """
+
+    min_cases: Annotated[int, Field(ge=1)]
+    margin: Share
+    floor: Share
+    required: Annotated[tuple[str, ...], Field(min_length=1), _known(KINDS, "kind of slice")]
+    where_known: Annotated[tuple[str, ...], _known(KINDS, "kind of slice")] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.required, *self.where_known)))
+
+
+class SameAnswer(_Section):
+    """Share of the cases whose answer may not change."""
+
+    min: Share
+
+
+class Mirrored(SameAnswer):
+    """`classes`: those that look the same in a mirror."""
+
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class GoldenGate(_Section):
+    """What must hold, and changes of the input that must not change the answer."""
+
+    cases: SameAnswer = SameAnswer(min=1.0)
+    shift: SameAnswer | None = None
+    scale: SameAnswer | None = None
+    mirror: Mirrored | None = None
+    drop_joint: SameAnswer | None = None
+
+
+class ParityBound(_Section):
+    tolerance: Margin
+    decisions_equal: Annotated[Number, Field(gt=0, le=1)] = 1.0
+
+
+class Budget(_Section):
+    """What it may cost: at most `max`, and at most `ratio` times what the champion does in the same run."""
+
+    max: Positive
+    ratio: Annotated[Number, Field(ge=1)] | None = None
+
+
+class InfraGate(_Section):
+    """The real service in a sandbox.
+
+    Attributes:
+        requests: how many it has to answer.
+        rate: of them a second, at least; traffic that was recorded at a higher rate is sent at that.
+        memory_mb: what one of its processes may take.
+        tolerance: largest difference of a score from the one measured before.
+        latency_p95_ms: of the requests, at most.
+        shadow_margin: how much more often than on the test set it may disagree with the champion.
+    """
+
+    requests: Annotated[int, Field(ge=1)] = 1000
+    rate: Positive = 50.0
+    memory_mb: Positive = 2048.0
+    tolerance: Margin
+    latency_p95_ms: Positive
+    shadow_margin: Share
+
+
+class ContractGate(_Section):
+    """The data contract; what it expects is written beside its own code."""
+
+
+class Gates(_Section):
+    """The configured gates; one that is left out is not judged."""
+
+    contract: ContractGate | None = None
+    absolute: Annotated[dict[str, Bound], Field(min_length=1)]
+    relative: (
+        Annotated[dict[str, Allowance], Field(min_length=1), _known(PAIRED, "metric that can be paired case by case")]
+        | None
+    ) = None
+    slices: SliceGate | None = None
+    golden: GoldenGate | None = None
+    parity: ParityBound | None = None
+    budgets: Annotated[dict[str, Budget], Field(min_length=1), _known(COSTS, "cost")] | None = None
+    infra: InfraGate | None = None
+
+
+class GateConfig(_Section):
+    """Section `evaluate.<task>` of params.yaml.
+
+    Attributes:
+        min_cases: a verdict on fewer test cases is INCONCLUSIVE.
+        refresh_after: how many candidates one test set may judge before it should be renewed; see docs/gates.md.
+    """
+
+    min_cases: Annotated[int, Field(ge=1)]
+    refresh_after: Annotated[int, Field(ge=1)] = 100
+    gates: Gates
+
+    @classmethod
+    def read(cls, section: Mapping[str, Any], *, task: str = "action", source: str = "params.yaml") -> Self:
+        """The validated section.
+
+        Raises:
+            UsageError: naming every key that is missing, unknown or wrong.
+        """
+        try:
+            return cls.model_validate(section)
+        except ValidationError as error:
+            faults = [
+                f"{'.'.join(['evaluate', task, *(str(part) for part in fault['loc'])])}: "
+                f"{fault['msg'].removeprefix('Value error, ')}"
+                for fault in error.errors()
+            ]
+            raise UsageError(
+                "; ".join(faults), where=source, hint=f"correct the section evaluate.{task} of {source}"
+            ) from error
+
+    def configured(self) -> tuple[str, ...]:
+        """Names of the configured gates, in the order in which they are judged."""
+        return tuple(name for name in Gates.model_fields if getattr(self.gates, name) is not None)
+
+    def by_gate(self) -> dict[str, Any]:
+        """What each configured gate asks for, by name; a blessing is signed over it."""
+        plain = self.model_dump(mode="json")
+        return {name: {**plain["gates"][name], "min_cases": plain["min_cases"]} for name in self.configured()}

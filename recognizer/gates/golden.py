@@ -1,0 +1,60 @@
+"""What must hold, and changes of the input that must not change the answer.
+
+Source: Ribeiro, Wu, Guestrin, Singh 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recognizer.checks import Check, Verdict
+from recognizer.evaluation.measured import Measured
+from recognizer.gates.config import GateConfig, GoldenGate
+
+GATE = "golden"
+
+
+def golden_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
+    """One check over all golden cases, and one for each change of the input that is configured."""
+    gate = config.gates.golden
+    if gate is None:
+        return
+    yield _cases(gate, measured)
+    found = {one.name: one for one in measured.invariances}
+    for name in ("shift", "scale", "mirror", "drop_joint"):
+        bound = getattr(gate, name)
+        if bound is None:
+            continue
+        made = found.get(name)
+        if made is None:
+            yield Check.unmeasured(GATE, name, f"{name} was not tried", threshold=bound.min)
+        elif made.n == 0:
+            reason = "the model knows none of the classes that look the same in a mirror"
+            yield Check(GATE, name, None, None, "min", None, 0, Verdict.PASSED, reason)
+        else:
+            yield Check.measured(
+                GATE, name, made.same, threshold=bound.min, n=made.n, min_cases=1, cases="cases keep their answer"
+            )
+
+
+def _cases(gate: GoldenGate, measured: Measured) -> Check:
+    golden = measured.golden
+    if golden is None:
+        return Check.unmeasured(GATE, "cases", "the golden cases were not asked", threshold=gate.cases.min)
+    if not golden.answers:
+        left = f", {golden.left_out:,} are of other classes" if golden.left_out else ""
+        reason = f"there is no golden case of these classes{left}; add some to data/golden"
+        return Check(GATE, "cases", None, None, "min", None, 0, Verdict.PASSED, reason)
+    wrong = [one for one in golden.answers if one.answered != one.expected]
+    n = len(golden.answers)
+    named = "; ".join(f"{one.name}: {one.answered}, must be {one.expected}" for one in wrong[:3])
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return Check.measured(
+        GATE,
+        "cases",
+        (n - len(wrong)) / n,
+        threshold=gate.cases.min,
+        n=n,
+        derivation=f"{named}{more}",
+        cases="golden cases",
+    )

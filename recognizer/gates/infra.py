@@ -1,0 +1,67 @@
+"""The real service in a sandbox: it loads the package, answers recorded requests, and shadows the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recognizer.checks import Check, Verdict, figure
+from recognizer.evaluation.measured import Measured
+from recognizer.evaluation.sandbox import SandboxRun
+from recognizer.gates.config import GateConfig, InfraGate
+
+GATE = "infra"
+
+
+def infra_checks(config: GateConfig, measured: Measured, run: SandboxRun | None) -> Iterator[Check]:
+    """Whether it came up, answered everything, answered the same as before, was quick, and agrees with the champion."""
+    gate = config.gates.infra
+    if gate is None:
+        return
+    if run is None:
+        yield Check.unmeasured(GATE, "service", "the service was not tried in a sandbox")
+        return
+    if run.problem is not None:
+        yield Check(GATE, "service", None, None, "min", None, run.requests, Verdict.FAILED, run.problem)
+        return
+    yield from _requests(gate, run)
+    disagreement = measured.disagreement
+    if disagreement is not None:
+        yield _shadow(gate, run, disagreement)
+
+
+def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
+    """How the requests were answered; `requests` counts what was sent, and says where it came from."""
+    n, enough = run.requests, gate.requests
+    sent = f"{run.source}, {figure(run.rate)} a second" if run.rate is not None else run.source
+    yield Check.measured(
+        GATE, "requests", float(n), threshold=float(enough), n=n, derivation=sent, cases="requests"
+    )
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in run.failed.items())
+    lost = run.failures + run.by_another
+    if run.by_another:
+        kinds = ", ".join(filter(None, (kinds, f"{run.by_another:,} answered by another model")))
+    shared = {"n": n, "min_cases": enough, "cases": "requests"}
+    yield Check.measured(GATE, "failed", float(lost), threshold=0.0, direction="max", derivation=kinds, **shared)
+    yield Check.measured(GATE, "same_answer", run.agreement, threshold=1.0, **shared)
+    yield Check.measured(
+        GATE, "max_difference", run.max_difference, threshold=gate.tolerance, direction="max", **shared
+    )
+    yield Check.measured(
+        GATE, "latency_p95_ms", run.p95_ms, threshold=gate.latency_p95_ms, direction="max", **shared
+    )
+
+
+def _shadow(gate: InfraGate, run: SandboxRun, disagreement: float) -> Check:
+    """Agreement with the champion, in shadow, against that on the test set."""
+    threshold = max(1 - disagreement - gate.shadow_margin, 0.0)
+    if run.shadow is None:
+        return Check.unmeasured(GATE, "shadow_agreement", "nothing was shadowed", threshold=threshold)
+    return Check.measured(
+        GATE,
+        "shadow_agreement",
+        run.shadow.agreement,
+        threshold=threshold,
+        n=run.shadow.compared,
+        derivation=f"on the test set {figure(1 - disagreement)} - margin {figure(gate.shadow_margin)}",
+        cases="shadowed requests",
+    )
