@@ -16,7 +16,7 @@ import json
 import select
 import selectors
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -42,6 +42,7 @@ LAST_SECONDS = 2.0
 GENERATION = b"x-recognizer-generation"
 
 OnAnswer = Callable[[Answer], None]
+OnContent = Callable[[int, Mapping[str, Any]], None]
 
 
 class Stop(Protocol):
@@ -50,17 +51,24 @@ class Stop(Protocol):
     def is_set(self) -> bool: ...
 
 
-def replay(plan: TrafficPlan, on_answer: OnAnswer | None = None, stop: Stop | None = None) -> TrafficReport:
+def replay(
+    plan: TrafficPlan,
+    on_answer: OnAnswer | None = None,
+    stop: Stop | None = None,
+    on_content: OnContent | None = None,
+) -> TrafficReport:
     """Do what the plan says; Ctrl-C (in the main thread) or `stop` ends it early with a report of what was done.
 
     Args:
         on_answer: called in this thread with every answer and failure; as quick as it is, so exact are the latencies.
         stop: once set, nothing more is sent; what is on its way is waited for.
+        on_content: called likewise, before `on_answer`, with the number of each answered request and the JSON object
+            that was answered.
 
     Raises:
         ServiceUnreachable: nothing listens at the address when it begins. Later this is a failed request.
     """
-    run = _Replay(plan, on_answer, stop)
+    run = _Replay(plan, on_answer, stop, on_content)
     gc.collect()
     gc.freeze()  # what was imported is not looked through again and again while latencies are measured
     try:
@@ -73,9 +81,12 @@ def replay(plan: TrafficPlan, on_answer: OnAnswer | None = None, stop: Stop | No
 class _Replay:
     """One replay; every method runs in its event loop."""
 
-    def __init__(self, plan: TrafficPlan, on_answer: OnAnswer | None, stop: Stop | None) -> None:
+    def __init__(
+        self, plan: TrafficPlan, on_answer: OnAnswer | None, stop: Stop | None, on_content: OnContent | None
+    ) -> None:
         self._plan = plan
         self._on_answer = on_answer
+        self._on_content = on_content
         self._stop = stop
         self._schedule = write_schedule(plan)
         self._head, self._feedback_head = _heads(plan)
@@ -173,6 +184,8 @@ class _Replay:
             self._feedback_due += 1
             told = {"prediction_id": content["prediction_id"], "truth": truth}
             self._loop.call_later(self._plan.feedback_delay, self._send_feedback, json.dumps(told).encode())
+        if self._on_content is not None and failure is None:
+            self._on_content(number, content)
         if self._on_answer is not None:
             self._on_answer(answer)
 
@@ -217,8 +230,9 @@ def _heads(plan: TrafficPlan) -> tuple[bytes, bytes]:
     _, _, host = address.netloc.rpartition("@")
     form = "POST {}/v1/{} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nContent-Type: {}\r\n"
     path = address.path.rstrip("/")
+    arm = "" if plan.arm is None else f"X-Recognizer-Arm: {plan.arm}\r\n"
     return (
-        form.format(path, plan.task, host, plan.media_type).encode(),
+        (form.format(path, plan.task, host, plan.media_type) + arm).encode(),
         form.format(path, "feedback", host, "application/json").encode(),
     )
 

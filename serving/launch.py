@@ -39,15 +39,6 @@ def serve(settings: Settings) -> NoReturn:
     settings.home.prepare()
     # one process migrates before several open it; a service without a store could load nothing anyway
     open_store(settings.database_url).close()
-    options = {
-        "--host": host,
-        "--port": str(settings.port),
-        "--working-dir": str(checkout()),
-        "--timeout-graceful-shutdown": str(LAST_REQUESTS_SECONDS),
-        "--timeout-keep-alive": str(IDLE_SECONDS),
-    }
-    # quiet: its greeting goes to stdout in a format of its own; errors are still shown
-    command = [sys.executable, "-m", "bentoml", "serve", "--quiet", *chain(*options.items()), SERVICE]
     structlog.get_logger("recognizer.serving").info(
         "starting",
         url=f"http://{settings.host}:{settings.port}",
@@ -56,7 +47,21 @@ def serve(settings: Settings) -> NoReturn:
     )
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606 - no shell is wanted
+    told = {**os.environ, **environment(settings), SUPERVISOR: str(os.getpid())}  # the id stays the same
+    os.execve(sys.executable, command(settings, host), told)  # noqa: S606 - no shell is wanted
+
+
+def command(settings: Settings, host: str) -> list[str]:
+    """The program that is the supervisor, and its arguments; `host` is a numeric address."""
+    options = {
+        "--host": host,
+        "--port": str(settings.port),
+        "--working-dir": str(checkout()),
+        "--timeout-graceful-shutdown": str(LAST_REQUESTS_SECONDS),
+        "--timeout-keep-alive": str(IDLE_SECONDS),
+    }
+    # quiet: its greeting goes to stdout in a format of its own; errors are still shown
+    return [sys.executable, "-m", "bentoml", "serve", "--quiet", *chain(*options.items()), SERVICE]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -70,7 +75,6 @@ def environment(settings: Settings) -> dict[str, str]:
         ours["RECOGNIZER_ADMIN_TOKEN"] = settings.admin_token.get_secret_value()
     return {
         **ours,
-        SUPERVISOR: str(os.getpid()),  # stays the same when this process becomes the supervisor
         "RECOGNIZER_HOME": str(settings.home.root),
         "RECOGNIZER_STORE_URL": settings.database_url,
         "BENTOML_HOME": str(settings.home.root / "bentoml"),

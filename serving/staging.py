@@ -289,7 +289,7 @@ def staged(places: Sequence[Path], size: int, pace: Callable[[], None] = at_once
 def _made(places: Sequence[Path], size: int) -> Path | None:
     for place in places:
         with contextlib.suppress(OSError):
-            _sweep(place)
+            sweep(place)
             if shutil.disk_usage(place).free >= size + ROOM:
                 folder = place / f"{PREFIX}{this_process()}.{os.urandom(4).hex()}"
                 folder.mkdir(mode=0o700)
@@ -297,7 +297,7 @@ def _made(places: Sequence[Path], size: int) -> Path | None:
     return None
 
 
-def _sweep(place: Path) -> None:
+def sweep(place: Path) -> None:
     """Remove what processes left behind that were killed while they loaded."""
     for folder in place.glob(f"{PREFIX}*"):
         if is_alive(folder.name.removeprefix(PREFIX).rpartition(".")[0]) is False:

@@ -4,6 +4,7 @@ from recognizer.evaluation.classification import evaluate_classification
 from recognizer.evaluation.comparison import Difference, compare
 from recognizer.evaluation.parity import Parity, measure_parity
 from recognizer.evaluation.record import ClassMeasure, Evaluation, ReliabilityBin, SliceMeasure
+from recognizer.evaluation.sandbox import SandboxRun, ShadowRun
 
 __all__ = [
     "ClassMeasure",
@@ -11,6 +12,8 @@ __all__ = [
     "Evaluation",
     "Parity",
     "ReliabilityBin",
+    "SandboxRun",
+    "ShadowRun",
     "SliceMeasure",
     "compare",
     "evaluate_classification",

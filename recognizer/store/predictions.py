@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import BigInteger, Row, cast, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recognizer.predictions import Prediction
@@ -64,6 +64,18 @@ def count(store: Store, task: str, *, since: float = 0.0) -> int:
     query = select(func.count()).where(predictions.c.task == task, predictions.c.at >= since)
     with store.read() as connection:
         return int(connection.execute(query).scalar_one())
+
+
+def busiest(store: Store, task: str, *, since: float, seconds: int) -> int:
+    """How many answers of a task the fullest of the spans of so many seconds holds, from `since` on.
+
+    Spans follow each other without overlap, counted from 1970.
+    """
+    counted = func.count()
+    span = cast(predictions.c.at, BigInteger) // seconds
+    query = select(counted).where(predictions.c.task == task, predictions.c.at >= since)
+    with store.read() as connection:
+        return int(connection.execute(query.group_by(span).order_by(counted.desc()).limit(1)).scalar() or 0)
 
 
 def expire(store: Store, before: float) -> builtins.list[str]:

@@ -50,6 +50,7 @@ class TrafficPlan:
         seconds, requests: the plan ends with whichever comes first; one of them is needed.
         connections: at most so many at once; a request that finds none free waits, and its latency grows.
         timeout: seconds after it was due at which a request is given up as failed.
+        arm: that every request is forced to, as `X-Recognizer-Arm` names it; None leaves it to the service.
         cameras: 0, or how many routing keys share the requests unequally (the k-th gets 1/k of the first one's).
         feedback: share of the answers with a known truth for which the truth is sent back.
         feedback_delay: seconds between an answer and its feedback; services log predictions off the request path.
@@ -68,6 +69,7 @@ class TrafficPlan:
     arrivals: Arrivals = Arrivals.POISSON
     connections: int = 64
     timeout: float = 10.0
+    arm: str | None = None
     cameras: int = 0
     feedback: float = 0.0
     feedback_delay: float = 1.0
@@ -80,6 +82,7 @@ class TrafficPlan:
             "requests": self.requests is not None and self.requests < 1,
             "connections": not 1 <= self.connections <= 10_000,
             "timeout": not 0 < self.timeout <= 3600,
+            "arm": self.arm is not None and not (self.arm.isascii() and self.arm.isalpha()),
             "cameras": not 0 <= self.cameras <= 10_000,
             "feedback": not 0 <= self.feedback <= 1,
             "feedback_delay": not 0 <= self.feedback_delay <= 3600,

@@ -1,0 +1,107 @@
+"""What a candidate is asked in the sandbox, and what it has to answer: recorded requests, and its own offline scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.recordings import Body, logged_recordings, make_recordings
+from recognizer.errors import NoStore, NotFound
+from recognizer.settings import Settings
+from recognizer.snapshot import read_set
+from recognizer.store import open_store, predictions
+from recognizer.tasks import Predictor
+from recognizer.traffic import Window
+from serving.endpoint import find_endpoints
+
+LEAST_RECORDED = 200
+"""With fewer recorded inputs, training windows are sent instead: a few requests again and again show little."""
+LEAST_RATE = 50.0
+"""Requests a second, however little was recorded."""
+RECENT_SECONDS = 24 * 3600.0
+RATE_SECONDS = 3600
+"""The recorded rate is that of the busiest hour of the last day."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What is sent.
+
+    Attributes:
+        windows: the bodies, of which each may be sent several times.
+        source: where they came from, in words.
+        recorded: whether they are recorded traffic; else they are training windows.
+        rate: requests a second: the recorded rate, `LEAST_RATE` at least.
+        media_type: of the bodies.
+    """
+
+    windows: tuple[Window, ...]
+    source: str
+    recorded: bool
+    rate: float
+    media_type: str = Body.NPY.media_type
+
+
+def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float | None = None) -> Requests:
+    """The newest recorded requests of a task; without enough of them, windows it was trained on.
+
+    The frozen test set is never read: what is sent here is kept in logs, and the test set is for the gates alone.
+    The log keeps all inputs that were unsure or the challenger's and a sample of the rest, so hard ones are frequent.
+
+    Args:
+        snapshot: folder of the candidate's snapshot.
+        now: seconds since 1970; default: the clock's.
+
+    Raises:
+        InputError: nobody is seen in any training window.
+        NotFound, FormatError: the snapshot is not there, or damaged.
+        StorageError: the store cannot be read.
+    """
+    rate = max(LEAST_RATE, recorded_rate(settings, task, time.time() if now is None else now))
+    try:
+        logged = logged_recordings(settings, task)
+    except (NotFound, NoStore):  # nothing was ever served here
+        logged = None
+    if logged is not None and len(logged.windows) >= LEAST_RECORDED:
+        return Requests(logged.windows, logged.source, True, rate)
+    found = "no prediction log yet" if logged is None else f"only {len(logged.windows)} recorded inputs"
+    training = make_recordings(read_set(snapshot, "train"), f"training set ({found})")
+    return Requests(training.windows, training.source, False, rate)
+
+
+def recorded_rate(settings: Settings, task: str, now: float) -> float:
+    """Answers a second in the busiest hour of the day before `now`; 0 of none.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    try:
+        store = open_store(settings.database_url, make=False)
+    except NoStore:
+        return 0.0
+    with store:
+        return predictions.busiest(store, task, since=now - RECENT_SECONDS, seconds=RATE_SECONDS) / RATE_SECONDS
+
+
+def offline_scores(
+    predictor: Predictor, task: str, windows: Sequence[Window], media_type: str = Body.NPY.media_type
+) -> NDArray[np.float32]:
+    """What a model has to answer to requests: scores (n, k), each case alone, as the service asks it.
+
+    The bodies are read by the service's own reader, so that the model gets the very arrays that it gets in service.
+
+    Raises:
+        NotFound: the service has no address for this task.
+        InputError: a body that the service would refuse.
+        PluginError: the model failed.
+    """
+    endpoints = dict(find_endpoints().values())
+    if task not in endpoints:
+        raise NotFound(f"the service has no address for task {task!r}", hint="name an `endpoint` in its predictor")
+    cases = (endpoints[task].read(window.content, media_type).case for window in windows)
+    return np.concatenate([predictor.predict(predictor.inputs([case])).scores for case in cases])
