@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from recognizer.golden import golden_folder
 
 from flows.snapshots import pin
 from flows.stages import BEST, Best
@@ -15,7 +16,6 @@ from recognizer.checks import Verdict
 from recognizer.digest import sha256_file
 from recognizer.errors import NotFound, TrustError
 from recognizer.gates.config import Allowance
-from recognizer.golden import golden_folder
 from recognizer.home import Home, atomic_write
 from recognizer.keys import Keyring
 from recognizer.package import PackageCard, PackageStore
@@ -90,9 +90,7 @@ def find_best(
     return found
 
 
-def _as_best(
-    packages: PackageStore, keyring: Keyring, version: Version, classes: tuple[str, ...]
-) -> Best | None:
+def _as_best(packages: PackageStore, keyring: Keyring, version: Version, classes: tuple[str, ...]) -> Best | None:
     try:
         same = packages.verify(version.digest, keyring).classes == classes
     except (NotFound, TrustError) as error:

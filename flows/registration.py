@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from recognizer.golden import golden_folder
 
 from flows import foreign
 from flows.contract import check_contract
 from flows.lineage import find_best, find_lineage
 from flows.measuring import TestSet
 from flows.packaging import Recipe, make_package, make_version
+from flows.sandbox.candidate import try_candidate
 from flows.snapshots import restore_snapshot
 from flows.stages import StageInputs, measure
-from flows.trial import try_candidate
 from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
 from recognizer.errors import InputError, LabelError, NotFound
 from recognizer.gates import GateConfig, judge
-from recognizer.golden import golden_folder
 from recognizer.home import atomic_write, checkout
 from recognizer.identity import code_digest
 from recognizer.night import Step, night_of
@@ -148,10 +148,13 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
         who="register",
         override=request.override,
     )
-    rival = inputs.champion if same_lineage else None
     tried = None
     if gates.gates.infra is not None:
-        tried = try_candidate(settings, gates, model=recipe.model, card=card, champion=rival, training=sets["train"])
+        with foreign.laid_out(request.model, description) as exported:
+            rival = inputs.champion if same_lineage else None
+            tried = try_candidate(
+                settings, gates.gates.infra, exported=exported, card=card, champion=rival, snapshot=folder
+            )
     checks = judge(gates, measured, tried, made=contract.checks)
     digest = make_package(settings.home, recipe, checks)
     atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest)).encode())

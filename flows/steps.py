@@ -15,7 +15,7 @@ from flows.progress import progress_bar
 from flows.registry import Registry
 from flows.release import end_rollouts, plan_of
 from flows.reporting import read_training, report_night
-from flows.trial import try_candidate
+from flows.sandbox.candidate import try_candidate
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
 from recognizer.evaluation.measured import Measured
@@ -88,15 +88,15 @@ def judge_candidate(run: NightRun) -> NightResult | None:
     measured = stages.read_measured(run.folder / "evaluated")
 
     def work() -> Mapping[str, Any]:
-        tried = None
-        if measured.candidate is not None and _gates(run).gates.infra is not None:
+        tried, gate = None, _gates(run).gates.infra
+        if measured.candidate is not None and gate is not None:
             tried = try_candidate(
                 run.settings,
-                _gates(run),
-                model=run.folder / "exported" / "model.onnx",
+                gate,
+                exported=run.folder / "exported",
                 card=_card(run, _keep_weights(run)),
                 champion=run.inputs.champion if run.has_rival else None,
-                training=read_set(run.inputs.snapshot, "train"),
+                snapshot=run.inputs.snapshot,
             )
         contract = _checks(run.notes(Step.CONTRACT) or {})
         checks = judge(_gates(run), measured, tried, made=contract)

@@ -90,7 +90,9 @@ def evaluate(
         )
         if measured.candidate is None:
             raise PluginError(
-                str(measured.problem), where=str(processed / "exported"), hint=f"train it again: recognizer train {task}"
+                str(measured.problem),
+                where=str(processed / "exported"),
+                hint=f"train it again: recognizer train {task}",
             )
         answer = {"task": task, **measured.candidate.as_dict()}
     else:

@@ -12,6 +12,8 @@ import numpy as np
 from recognizer.errors import FormatError, InputError
 
 FORMAT = 1
+METRICS = ("latency_p50_ms", "latency_p95_ms", "load_ms", "peak_memory_mb")
+"""The names that budgets are given under."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -82,6 +84,11 @@ class Footprint:
             "load_ms": self.median_load_ms,
             "peak_memory_mb": self.peak_memory_mb,
         }
+
+    def runs(self, metric: str) -> int:
+        """How often it was measured."""
+        of = {"load_ms": len(self.load_ms), "peak_memory_mb": 1}
+        return of.get(metric, len(self.latencies_ms))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the metrics can be made again from them."""

@@ -9,12 +9,6 @@ from recognizer.evaluation.measured import Measured
 from recognizer.gates.config import GateConfig
 
 GATE = "budgets"
-_RUNS = {
-    "latency_p50_ms": lambda made: len(made.latencies_ms),
-    "latency_p95_ms": lambda made: len(made.latencies_ms),
-    "load_ms": lambda made: len(made.load_ms),
-    "peak_memory_mb": lambda made: 1,
-}
 
 
 def budget_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
@@ -35,7 +29,7 @@ def budget_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
             threshold=threshold,
             direction="max",
             baseline=baseline,
-            n=_RUNS[name](costs.candidate),
+            n=costs.candidate.runs(name),
             derivation=derivation,
             cases="runs",
         )

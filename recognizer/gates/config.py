@@ -124,8 +124,7 @@ class InfraGate(_Section):
     """The real service in a sandbox.
 
     Attributes:
-        requests: how many it has to answer.
-        rate: of them a second, at least; traffic that was recorded at a higher rate is sent at that.
+        requests: how many it has to answer, at 50 a second or at the rate of recorded traffic.
         memory_mb: what one of its processes may take.
         tolerance: largest difference of a score from the one measured before.
         latency_p95_ms: of the requests, at most.
@@ -133,7 +132,6 @@ class InfraGate(_Section):
     """
 
     requests: Annotated[int, Field(ge=1)] = 1000
-    rate: Positive = 50.0
     memory_mb: Positive = 2048.0
     tolerance: Margin
     latency_p95_ms: Positive

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from recognizer.checks import Check, Verdict, figure
 from recognizer.evaluation.measured import Measured
@@ -33,22 +34,15 @@ def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
     """How the requests were answered; `requests` counts what was sent, and says where it came from."""
     n, enough = run.requests, gate.requests
     sent = f"{run.source}, {figure(run.rate)} a second" if run.rate is not None else run.source
-    yield Check.measured(
-        GATE, "requests", float(n), threshold=float(enough), n=n, derivation=sent, cases="requests"
-    )
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in run.failed.items())
-    lost = run.failures + run.by_another
-    if run.by_another:
-        kinds = ", ".join(filter(None, (kinds, f"{run.by_another:,} answered by another model")))
-    shared = {"n": n, "min_cases": enough, "cases": "requests"}
-    yield Check.measured(GATE, "failed", float(lost), threshold=0.0, direction="max", derivation=kinds, **shared)
-    yield Check.measured(GATE, "same_answer", run.agreement, threshold=1.0, **shared)
-    yield Check.measured(
-        GATE, "max_difference", run.max_difference, threshold=gate.tolerance, direction="max", **shared
-    )
-    yield Check.measured(
-        GATE, "latency_p95_ms", run.p95_ms, threshold=gate.latency_p95_ms, direction="max", **shared
-    )
+    made = partial(Check.measured, GATE, n=n, min_cases=enough, cases="requests")
+    yield Check.measured(GATE, "requests", float(n), threshold=float(enough), n=n, derivation=sent, cases="requests")
+    kinds = [f"{kind} {count:,}" for kind, count in run.failed.items()]
+    kinds += [f"answered by another model {run.by_another:,}"] if run.by_another else []
+    lost = float(run.failures + run.by_another)
+    yield made("failed", lost, threshold=0.0, direction="max", derivation=", ".join(kinds))
+    yield made("same_answer", run.agreement, threshold=1.0)
+    yield made("max_difference", run.max_difference, threshold=gate.tolerance, direction="max")
+    yield made("latency_p95_ms", run.p95_ms, threshold=gate.latency_p95_ms, direction="max")
 
 
 def _shadow(gate: InfraGate, run: SandboxRun, disagreement: float) -> Check:

@@ -1,7 +1,8 @@
 """No worse than the champion, and than the best version that was ever blessed on this test set.
 
-One-sided non-inferiority at 5 %: the lower bound of the paired difference has to keep the margin. Comparing with the best
-version too keeps margins from adding up: a hundred nights that each lose a little less than the margin lose a lot.
+One-sided non-inferiority at 5 %: the lower bound of the paired difference has to keep the margin. Comparing with the
+best version too keeps margins from adding up: a hundred nights that each lose a little less than the margin lose a
+lot.
 
 Source: Piaggio, Elbourne, Pocock, Evans, Altman 2012, "Reporting of noninferiority and equivalence randomized trials:
 extension of the CONSORT 2010 statement".
