@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -163,6 +164,14 @@ def _compared(value: float, threshold: float, direction: Direction) -> tuple[boo
     sign = {("min", True): "≥", ("min", False): "<", ("max", True): "≤", ("max", False): ">"}[direction, kept]
     left, right = distinct(value, threshold)
     return kept, f"{left} {sign} {right}"
+
+
+def in_decimals(*terms: float) -> float:
+    """The sum as whoever wrote the terms means it: 0.93 - 0.03 is 0.90, where binary floats make it a little more.
+
+    Terms have to be finite. The result is the float nearest to the exact sum of their shortest decimals.
+    """
+    return float(sum((Decimal(repr(float(term))) for term in terms), Decimal(0)))
 
 
 def figure(value: float | None, digits: int = 3) -> str:

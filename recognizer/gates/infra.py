@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from recognizer.checks import Check, Verdict, figure
+from recognizer.checks import Check, Verdict, figure, in_decimals
 from recognizer.evaluation.measured import Measured
 from recognizer.evaluation.sandbox import SandboxRun
 from recognizer.gates.config import GateConfig, InfraGate
@@ -47,7 +47,7 @@ def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
 
 def _shadow(gate: InfraGate, run: SandboxRun, disagreement: float) -> Check:
     """Agreement with the champion, in shadow, against that on the test set."""
-    threshold = max(1 - disagreement - gate.shadow_margin, 0.0)
+    threshold = max(in_decimals(1, -disagreement, -gate.shadow_margin), 0.0)
     if run.shadow is None:
         return Check.unmeasured(GATE, "shadow_agreement", "nothing was shadowed", threshold=threshold)
     return Check.measured(

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from decimal import Decimal
 
-from recognizer.checks import Check, Verdict, figure
+from recognizer.checks import Check, Verdict, figure, in_decimals
 from recognizer.evaluation.comparison import same_cases
 from recognizer.evaluation.measured import Measured, Rival
 from recognizer.evaluation.paired import FEWEST_CLUSTERS, PairedDifference
@@ -82,20 +81,17 @@ def _against(
     difference = rival.differences.get(metric)
     if difference is None:
         return Check.unmeasured(GATE, name, f"{metric} was not paired with {who} case by case", n=other.n)
-    # In decimals 0.93 - 0.03 is 0.90, as whoever wrote the margin means it; in binary floats it is a little more.
-    # The threshold is the float nearest to that, and compared as it is: no tolerance.
-    exact, margin = Decimal(repr(float(baseline))), Decimal(repr(allowance.margin))
     lower = allowance.direction == "min"
     return Check.measured(
         GATE,
         name,
         candidate.metrics.get(metric),
-        threshold=float(exact - margin if lower else exact + margin),
+        threshold=in_decimals(baseline, -allowance.margin if lower else allowance.margin),
         direction=allowance.direction,
         baseline=baseline,
         n=candidate.n,
         min_cases=config.min_cases,
-        interval=(baseline + difference.low, baseline + difference.high),
+        interval=(in_decimals(baseline, difference.low), in_decimals(baseline, difference.high)),
         derivation=f"{who} {figure(baseline)} {'-' if lower else '+'} margin {figure(allowance.margin)}",
         cases=_cases(difference),
     )
