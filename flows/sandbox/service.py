@@ -175,7 +175,7 @@ class SandboxService:
     def _last_words(self) -> str:
         """The last thing in its log that says what went wrong, else its last line."""
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        said = [text for line in lines if (text := _complaint(line)) is not None]
+        said = [text for line in lines if (text := complaint(line)) is not None]
         return (said or lines or ["it left no word"])[-1].strip()[:300]
 
 
@@ -285,7 +285,7 @@ def _environment(settings: Settings, temporary: Path) -> dict[str, str]:
     return {**kept, **environment(settings), "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(temporary)}
 
 
-def _complaint(line: str) -> str | None:
+def complaint(line: str) -> str | None:
     """What a line of the log complains of; None when it does not."""
     try:
         told = json.loads(line)
