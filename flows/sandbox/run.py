@@ -36,9 +36,9 @@ SHADOWS = 200
 SHADOW_RATE = 100.0
 """Requests of the shadow a second: their latency is not looked at."""
 MEMORY_MB = 2048
-"""Of writable memory, for each process. A worker takes 350 MB without any model, most of it stacks of threads and buffers
-of libraries that are never touched (resident are 200 MB), and 100 MB more with a model of 100 MB; below 400 MB it does
-not start."""
+"""Of writable memory, for each process. A worker takes 350 MB without any model, most of it stacks of threads and
+buffers of libraries that are never touched (200 MB are resident), and 100 MB more with a model of 100 MB; below 400 MB
+it does not start."""
 READY_SECONDS = 60.0
 """It takes 6 s on two cores, most of it imports."""
 DEADLINE_SECONDS = 300.0
@@ -88,7 +88,7 @@ def run_in_sandbox(
 
     Args:
         settings: of production, for what makes a difference to a model; its home and its store are not touched.
-        model: the candidate's ONNX file; `card` is its card: the package has the digest that it will have in production.
+        model: the candidate's ONNX file; `card` is its card: the package has the digest that production's will have.
         champion: package folder of the model that serves; None when there is none, or when it knows other classes.
         expected: (n, k) the candidate's offline scores for `requests.windows`, in the order of the card's classes.
 
@@ -224,7 +224,7 @@ class _Run:
         )
 
     def _await_shadow(self, service: SandboxService, answered: int) -> str | None:
-        """Wait until the candidate has answered what it shadows, and return what broke it meanwhile, if anything did."""
+        """Wait until the candidate has answered what it shadows; what broke the service meanwhile, if anything did."""
 
         def over() -> bool:
             health: Any = service.health()

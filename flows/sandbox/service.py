@@ -1,4 +1,4 @@
-"""The real service as the sandbox runs it: on its own home, with limited memory, watched, and ended whatever happens."""
+"""The real service as the sandbox runs it: on its own home, with little memory, watched, and ended in any case."""
 
 from __future__ import annotations
 
@@ -85,8 +85,7 @@ class SandboxService:
             output = log.open("wb")
         with output:
             process = subprocess.Popen(
-                [sys.executable, "-P", confined.__file__, str(os.getpid()), str(memory_mb), SUPERVISOR]
-                + command(settings, HOST),
+                [*_confined_to(memory_mb), *command(settings, HOST)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -277,6 +276,11 @@ def _is_worker(process: psutil.Process) -> bool:
         return WORKER in process.cmdline()
     except psutil.Error:
         return False
+
+
+def _confined_to(memory_mb: int) -> list[str]:
+    """What stands before a command that may have only so much memory and ends when this process does."""
+    return [sys.executable, "-P", confined.__file__, str(os.getpid()), str(memory_mb), SUPERVISOR]
 
 
 def _environment(settings: Settings, temporary: Path) -> dict[str, str]:
