@@ -18,9 +18,9 @@ from flows.attached import main
 def confine(megabytes: int) -> None:
     """Let this process, and all that it starts, have so much memory that it can write to, and leave no core dump.
 
-    RLIMIT_DATA counts heap, anonymous memory and thread stacks (8 MB each, used or not), not what is mapped from files:
-    weights that onnxruntime maps are outside of it. RLIMIT_AS would count those too, and every shared library.
-    Linux alone enforces it for more than the heap. Source: Linux `getrlimit(2)`.
+    RLIMIT_DATA counts heap, anonymous memory, thread stacks (8 MB each, used or not) and private writable mappings of
+    files, such as the weights that onnxruntime maps. RLIMIT_AS would count every shared library too, and what the
+    allocator only reserves. Linux alone enforces it for more than the heap. Source: Linux `getrlimit(2)`.
     """
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = megabytes * 2**20 if most == resource.RLIM_INFINITY else min(megabytes * 2**20, most)

@@ -50,6 +50,9 @@ class Comparison:
         scores = content.get("scores")
         if not isinstance(scores, dict) or set(scores) != set(self._classes):
             return  # compared, and nothing like it
+        try:
+            found = np.array([float(scores[name]) for name in self._classes])
+        except (TypeError, ValueError):
+            return
         self.agreed += content.get(self.task) == self._classes[int(expected.argmax())]
-        found = np.array([scores[name] for name in self._classes])
         self.max_difference = max(self.max_difference or 0.0, float(np.abs(found - expected).max()))

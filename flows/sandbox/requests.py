@@ -1,4 +1,4 @@
-"""What a candidate is asked in the sandbox, and what it has to answer: recorded requests, and its own offline scores."""
+"""What a candidate is asked in the sandbox, and what it has to answer: recorded requests, its own offline scores."""
 
 from __future__ import annotations
 

@@ -36,8 +36,11 @@ SHADOWS = 200
 SHADOW_RATE = 100.0
 """Requests of the shadow a second: their latency is not looked at."""
 MEMORY_MB = 2048
-"""Of writable memory, for each process. A worker with two models of 3 MB has 500 MB, most of it libraries and stacks of
-threads, of which the system really gives it 200 MB."""
+"""Of writable memory, for each process. A worker takes 350 MB without any model, most of it stacks of threads and
+buffers of libraries that are never touched (200 MB are resident), and 100 MB more with a model of 100 MB; below 400 MB
+it does not start."""
+READY_SECONDS = 60.0
+"""It takes 6 s on two cores, most of it imports."""
 DEADLINE_SECONDS = 300.0
 TIMEOUT_SECONDS = 5.0
 """After which a request has failed; the service answers within its own deadline, or not at all."""
@@ -53,12 +56,14 @@ class SandboxLimits:
         requests: that the candidate has to answer, at `Requests.rate`.
         shadows: requests after that, which the champion answers and the candidate shadows.
         memory_mb: writable memory of each process, see `flows.confined.confine`.
+        ready_seconds: after which a service that is not ready is given up.
         deadline_seconds: after which the run is given up, wherever it is.
     """
 
     requests: int = REQUESTS
     shadows: int = SHADOWS
     memory_mb: int = MEMORY_MB
+    ready_seconds: float = READY_SECONDS
     deadline_seconds: float = DEADLINE_SECONDS
 
 
@@ -83,7 +88,7 @@ def run_in_sandbox(
 
     Args:
         settings: of production, for what makes a difference to a model; its home and its store are not touched.
-        model: the candidate's ONNX file; `card` is its card: the package has the digest that it will have in production.
+        model: the candidate's ONNX file; `card` is its card: the package has the digest that production's will have.
         champion: package folder of the model that serves; None when there is none, or when it knows other classes.
         expected: (n, k) the candidate's offline scores for `requests.windows`, in the order of the card's classes.
 
@@ -135,12 +140,12 @@ class _Run:
                 self.folder,
                 shadows=self.limits.shadows,
                 memory_mb=self.limits.memory_mb,
-                deadline=self.deadline,
+                deadline=min(started + self.limits.ready_seconds, self.deadline),
             ) as service:
                 run = replace(run, ready_seconds=time.monotonic() - started)
                 run, shadows = self._ask(service, run)
         except Broken as problem:
-            run = replace(run, problem=str(problem))
+            run = replace(run, problem=self._plain(str(problem)))
         if service is not None:
             held = None if service.peak is None else service.peak / 2**20
             run = replace(run, memory_mb=held)
@@ -154,13 +159,13 @@ class _Run:
         report, problem = self._send(service, plan, self.comparison.of(plan))
         run = self._told(run, report)
         if problem is not None or self.sandbox.rollout is None:
-            return replace(run, problem=problem), 0
+            return replace(run, problem=self._plain(problem)), 0
         plan = self._plan(service, self.limits.shadows, max(SHADOW_RATE, self.requests.rate), None)
         report, problem = self._send(service, plan, None)
         answered = 0 if report is None else report.all.answers
         if problem is None:
             problem = self._await_shadow(service, answered)
-        return replace(run, problem=problem), answered
+        return replace(run, problem=self._plain(problem)), answered
 
     def _plan(self, service: SandboxService, count: int, rate: float, arm: str | None) -> TrafficPlan:
         return TrafficPlan(
@@ -219,7 +224,7 @@ class _Run:
         )
 
     def _await_shadow(self, service: SandboxService, answered: int) -> str | None:
-        """Wait until the candidate has answered what it shadows, and return what broke it meanwhile, if anything did."""
+        """Wait until the candidate has answered what it shadows; what broke the service meanwhile, if anything did."""
 
         def over() -> bool:
             health: Any = service.health()
@@ -247,8 +252,12 @@ class _Run:
         shadow = ShadowRun(answered, compared, compared - disagreed, max(answered - compared, 0))
         problem = run.problem
         if problem is None and rollout.phase is not Phase.PROGRESSING:
-            problem = f"the candidate was taken out: {rollout.reason}"
+            problem = self._plain(f"the candidate was taken out: {rollout.reason}")
         return replace(run, shadow=shadow, problem=problem)
+
+    def _plain(self, problem: str | None) -> str | None:
+        """A problem in one line, without the names of folders that are gone when somebody reads it."""
+        return None if problem is None else " ".join(problem.replace(f"{self.folder}/", "").split())[:300]
 
 
 def _until(condition: Callable[[], bool], service: SandboxService, deadline: float) -> None:

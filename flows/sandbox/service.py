@@ -1,4 +1,4 @@
-"""The real service as the sandbox runs it: on its own home, with limited memory, watched, and ended whatever happens."""
+"""The real service as the sandbox runs it: on its own home, with little memory, watched, and ended in any case."""
 
 from __future__ import annotations
 
@@ -85,8 +85,7 @@ class SandboxService:
             output = log.open("wb")
         with output:
             process = subprocess.Popen(
-                [sys.executable, "-P", confined.__file__, str(os.getpid()), str(memory_mb), SUPERVISOR]
-                + command(settings, HOST),
+                [*_confined_to(memory_mb), *command(settings, HOST)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -175,7 +174,7 @@ class SandboxService:
     def _last_words(self) -> str:
         """The last thing in its log that says what went wrong, else its last line."""
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        said = [text for line in lines if (text := _complaint(line)) is not None]
+        said = [text for line in lines if (text := complaint(line)) is not None]
         return (said or lines or ["it left no word"])[-1].strip()[:300]
 
 
@@ -279,13 +278,18 @@ def _is_worker(process: psutil.Process) -> bool:
         return False
 
 
+def _confined_to(memory_mb: int) -> list[str]:
+    """What stands before a command that may have only so much memory and ends when this process does."""
+    return [sys.executable, "-P", confined.__file__, str(os.getpid()), str(memory_mb), SUPERVISOR]
+
+
 def _environment(settings: Settings, temporary: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
     path = [str(checkout()), *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, **environment(settings), "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(temporary)}
 
 
-def _complaint(line: str) -> str | None:
+def complaint(line: str) -> str | None:
     """What a line of the log complains of; None when it does not."""
     try:
         told = json.loads(line)

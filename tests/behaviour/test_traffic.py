@@ -26,7 +26,7 @@ from recognizer.predictions import Prediction, new_id
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
 from recognizer.settings import Settings
 from recognizer.store import open_store, predictions
-from recognizer.traffic import Arrivals, TrafficPlan, Window
+from recognizer.traffic import Arrivals, TrafficPlan, Window, write_schedule
 from serving.action.body import read_window
 
 CLASSES = ("standing", "walking", "falling")
@@ -230,6 +230,28 @@ def test_cameras_are_named_and_unequal():
     assert set(keys) == {f"camera-{i}" for i in range(1, 5)}
     assert keys.count("camera-1") > 2 * keys.count("camera-4")
     assert sum(answer.camera == 0 for answer in report.answers) == keys.count("camera-1")
+
+
+@pytest.mark.parametrize("arm", [None, "challenger"])
+def test_requests_may_be_forced_to_an_arm(arm):
+    with Server(always(http(GOOD))) as server:
+        replay(plan(server.url, arm=arm, requests=10))
+    assert [headers.get("x-recognizer-arm") for _, headers, _ in server.requests] == [arm] * 10
+
+
+def test_what_was_answered_is_handed_out():
+    def said(number, path, headers, body):
+        return http({**GOOD, "body": body.decode()}) if number % 7 else http(b"", "503 No")
+
+    seen = {}
+    with Server(said) as server:
+        asked = plan(server.url)
+        report = replay(asked, on_content=seen.__setitem__)
+    window = write_schedule(asked).window
+    assert {number: content["body"] for number, content in seen.items()} == {
+        answer.number: f"body {window[answer.number]}" for answer in report.answers if answer.failure is None
+    }
+    assert len(seen) == 120
 
 
 def test_answers_by_arm_version_and_recovery():

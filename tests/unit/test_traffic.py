@@ -108,6 +108,8 @@ def test_cameras_have_unequal_shares_and_windows_of_their_own(cameras):
         {"connections": 0},
         {"timeout": 0},
         {"cameras": -1},
+        {"arm": "champion\r\nX-Evil: 1"},
+        {"arm": ""},
         {"feedback": 1.5},
         {"feedback_delay": -1},
         {"seed": -1},
