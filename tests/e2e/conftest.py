@@ -27,6 +27,20 @@ from recognizer.settings import Settings
 from recognizer.store import Store, open_store
 
 SEQUENCES = 200
+EASY_GATES = {
+    "contract": {},
+    "absolute": {"accuracy": {"min": 0.0}},
+    "relative": {"accuracy": {"margin": 1.0}},
+    "slices": {"min_cases": 2, "margin": 1.0, "floor": 0.0, "required": ["class", "people"], "where_known": ["subject"]},
+    "golden": {"cases": {"min": 0.0}, "shift": {"min": 0.9}},
+    "parity": {"tolerance": 1e-5},
+}
+"""Gates that any network passes which is whole."""
+SLOW_GATES = {
+    "budgets": {"latency_p95_ms": {"max": 1000}, "peak_memory_mb": {"max": 1000}},
+    "infra": {"requests": 60, "tolerance": 1e-4, "latency_p95_ms": 1000, "shadow_margin": 1.0},
+}
+"""They start processes: seconds, which few tests need."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,13 @@ class Place:
             section[last] = value
         path.write_text(yaml.safe_dump(content))
 
+    def use_all_gates(self) -> None:
+        """Measure costs as well, and try each candidate in the sandbox."""
+        self.change_params(evaluate__action__gates={**EASY_GATES, **SLOW_GATES})
+
+    def use_easy_gates(self) -> None:
+        self.change_params(evaluate__action__gates=EASY_GATES)
+
     def trainings(self) -> int:
         """How many trainings were finished in this home."""
         return len(list((self.root / "runs").glob("*/*/done/train.json")))
@@ -124,8 +145,7 @@ def make(root: Path) -> Place:
         train__action__network__channels=[8, 8],
         train__action__network__strides=[4, 2],
         train__action__precision="fp32",
-        evaluate__action__gates__absolute={"accuracy": {"min": 0.0}},
-        evaluate__action__gates__relative={"accuracy": {"margin": 1.0}},
+        evaluate__action__gates=EASY_GATES,
     )
     return place
 

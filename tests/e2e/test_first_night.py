@@ -68,7 +68,9 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, make_place):
-    return make_place(tmp_path_factory.mktemp("nights") / "home", data=False)
+    made = make_place(tmp_path_factory.mktemp("nights") / "home", data=False)
+    made.use_all_gates()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +149,8 @@ def test_it_promotes_and_says_what_a_program_needs(place, night):
         "task", "night", "outcome", "reason", "version", "digest", "snapshot", "metrics", "checks", "report",
     }  # fmt: skip
     assert (night["task"], night["outcome"], night["version"]) == ("action", "promoted", 1)
-    assert {check["gate"] for check in night["checks"]} == {"contract", "absolute", "relative", "parity"}
+    gates = ["contract", "absolute", "relative", "slices", "golden", "parity", "budgets", "infra"]
+    assert list(dict.fromkeys(check["gate"] for check in night["checks"])) == gates
     assert all(check["verdict"] == "PASSED" and check["reason"] for check in night["checks"])
     page = Path(night["report"]).read_text()
     assert "Confusion" in page

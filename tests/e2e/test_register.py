@@ -23,6 +23,13 @@ def place(make_place, tmp_path_factory):
 
 
 @pytest.fixture
+def all_gates(place):
+    place.use_all_gates()
+    yield
+    place.use_easy_gates()
+
+
+@pytest.fixture
 def exported(place):
     (trained,) = place.root.glob("runs/action/*/trained")
     return trained.parent / "exported" / "model.onnx"
@@ -41,12 +48,14 @@ def rename_producer(model):
     model.producer_name = "elsewhere"
 
 
-def test_a_model_from_elsewhere_becomes_a_version_once(place, exported, tmp_path):
+def test_a_model_from_elsewhere_becomes_a_version_once(place, all_gates, exported, tmp_path):
     model = changed(exported, tmp_path, rename_producer)
     made = place.call("register", "action", model)
     assert made["blessed"]
-    assert {check["gate"] for check in made["checks"]} == {"contract", "absolute", "relative", "parity"}
-    assert all(check["n"] for check in made["checks"])
+    gates = ["contract", "absolute", "relative", "slices", "golden", "parity", "budgets", "infra"]
+    assert list(dict.fromkeys(check["gate"] for check in made["checks"])) == gates
+    (shadow,) = [check for check in made["checks"] if check["name"] == "shadow_agreement"]
+    assert shadow["value"] == 1.0  # the champion's own weights
     relative = next(check for check in made["checks"] if check["gate"] == "relative")
     assert relative["value"] == relative["baseline"]  # the champion's own weights
     verify_blessing(place.root / "packages" / made["digest"], made["digest"], Keyring.open(place.home.keys))
