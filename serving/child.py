@@ -83,10 +83,12 @@ def _hear(ours: Connection, process: BaseProcess, seconds: float) -> tuple[Any, 
     if not wait([ours, process.sentinel], seconds):
         return None
     try:
-        return ours.recv()  # type: ignore[no-any-return]
+        if ours.poll():  # else it has ended, and something that it started holds its end of the pipe
+            return ours.recv()  # type: ignore[no-any-return]
     except (EOFError, OSError):
-        process.join(GRACE_SECONDS)
-        return None
+        pass  # it went away in the middle of a word
+    process.join(GRACE_SECONDS)  # it is about to end: its exit code tells how
+    return None
 
 
 def _end(process: BaseProcess, *, patient: bool) -> int | None:

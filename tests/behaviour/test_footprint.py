@@ -94,8 +94,9 @@ def test_more_work_takes_longer_and_more_memory_is_seen(small_home, make_bad_mod
     assert not active_children()
 
 
-def test_all_models_answer_the_same_cases_in_balanced_turns(odd, tmp_path):
-    footprints = measure_footprints("odd", [odd("a", "answers"), odd("b", "answers")], ["x", "y", "zz"], rounds=8)
+def test_all_models_answer_the_same_cases_in_balanced_turns(odd, tmp_path, capfd):
+    footprints = measure_footprints("odd", [odd("a", "prints"), odd("b", "answers")], ["x", "y", "zz"], rounds=8)
+    assert capfd.readouterr().out == ""  # what a model prints is no output of ours
     assert [len(one.latencies_ms) for one in footprints] == [8, 8]
     lines = [line.split() for line in (tmp_path / "asked").read_text().splitlines()]
     first = lines[0][0]
@@ -128,8 +129,8 @@ def test_a_model_that_ends_its_process_is_named_and_how_it_ended(odd, does, said
 
 
 def test_one_that_hangs_is_given_up(odd):
-    with pytest.raises(GivenUp, match="within 3 s and was killed"):
-        measure_footprints("odd", [odd("bad", "waits")], ["x"], limit_seconds=3)
+    with pytest.raises(GivenUp, match="within 2 s and was killed"):
+        measure_footprints("odd", [odd("bad", "waits")], ["x"], limit_seconds=2)
     assert not active_children()
 
 
@@ -161,8 +162,3 @@ def test_so_is_one_that_cannot_be_opened(small_home):
     with pytest.raises(FormatError, match="onnxruntime cannot load it") as caught:
         measure_footprints("action", [bad], [SURE])
     assert caught.value.where == str(bad)
-
-
-def test_what_a_model_prints_is_no_output_of_ours(odd, capfd):
-    measure_footprints("odd", [odd("loud", "prints")], ["x"], rounds=1)
-    assert capfd.readouterr().out == ""

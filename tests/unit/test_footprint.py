@@ -9,6 +9,7 @@ from recognizer.errors import FormatError, InputError, NotFound
 from recognizer.evaluation.footprint import Footprint, percentile
 from serving.footprint import balanced_orders, measure_footprints
 from serving.peak import Peak
+from serving.stopwatch import Stopwatch, own_time
 
 MADE = Footprint((3.0, 1.0, 2.0), (10.0, 30.0), 12.5, 1)
 
@@ -141,3 +142,20 @@ def test_the_peak_is_the_kernels_where_it_tells(tmp_path, status, at_least):
 def test_without_the_kernels_help_it_is_what_is_held_at_a_look(tmp_path):
     peak = Peak(tmp_path / "missing")
     assert 0 <= peak.growth < 2**30
+
+
+@pytest.mark.parametrize(
+    ("whole", "without_core", "expected"), [(10, 0, 10), (10, 4, 6), (10, 9, 1), (10, 10, 10), (10, 11, 10), (0, 0, 0)]
+)
+def test_time_without_a_core_is_left_out(whole, without_core, expected):
+    assert own_time(whole, without_core) == expected
+
+
+@pytest.mark.parametrize("after", [b"5 1000 2\n", b"5 90000000000000000 2\n", b"", b"5 6\n"])
+def test_a_stopwatch_gives_a_time_whatever_the_system_tells(tmp_path, after):
+    counts = tmp_path / "schedstat"
+    counts.write_bytes(b"5 1000 1\n")
+    with Stopwatch(counts) as watch:
+        assert 0 < watch.milliseconds(lambda: counts.write_bytes(after)) < 1e6
+    with Stopwatch(tmp_path / "missing") as watch:
+        assert 0 < watch.milliseconds(lambda: None) < 1e6
