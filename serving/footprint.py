@@ -30,7 +30,7 @@ from serving.child import At, Bounds, run_in_child
 from serving.peak import Peak
 from serving.stopwatch import Stopwatch
 
-ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 120, 24, 2.5
+ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 120, 12, 2.5
 """Answers of every model: so many, and fewer when they take longer than that."""
 LOADS, FEWEST_LOADS, LOAD_SECONDS = 21, 3, 1.0
 """Loads of every model, likewise."""
