@@ -20,7 +20,7 @@ from recognizer.errors import GivenUp, PluginError, RecognizerError, first_line
 from serving.memory import free_bytes
 
 GRACE_SECONDS = 5.0
-"""How long a process that has told its result may take to end; and, when we are gone, by how much it outlives its time."""
+"""How long a process that has told its result may take to end, and by how much one may outlive its time without us."""
 HINT = "mend or replace the model; `recognizer models` lists those that there are"
 At = Callable[[int], None]
 """Notes which of the suspects is at work, by its place; -1 for none."""
@@ -83,10 +83,12 @@ def _hear(ours: Connection, process: BaseProcess, seconds: float) -> tuple[Any, 
     if not wait([ours, process.sentinel], seconds):
         return None
     try:
-        return ours.recv()  # type: ignore[no-any-return]
+        if ours.poll():  # else it has ended, and something that it started holds its end of the pipe
+            return ours.recv()  # type: ignore[no-any-return]
     except (EOFError, OSError):
-        process.join(GRACE_SECONDS)
-        return None
+        pass  # it went away in the middle of a word
+    process.join(GRACE_SECONDS)  # it is about to end: its exit code tells how
+    return None
 
 
 def _end(process: BaseProcess, *, patient: bool) -> int | None:
@@ -119,6 +121,7 @@ def _work(
     """The child: a result or a failure, as plain values, down the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; our parent ends us
     signal.alarm(math.ceil(bounds.seconds + GRACE_SECONDS))  # and if it is gone, this does
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
     os.dup2(2, 1)  # what a model prints is no output of ours
     _limit_memory(bounds.memory_mb)
 

@@ -1,11 +1,13 @@
 """What models cost where they serve: measured in processes of their own, all models in one run.
 
 The time of an answer depends on the machine and on its other work. So one process holds all models and lets them answer
-the same cases in turn, in an order that is balanced: whatever else the machine does meets every one of them. Memory is
-what one model makes a fresh process grow by, so each gets its own.
+the same cases in turn, in an order that is balanced: whatever else the machine does meets every one of them. Waiting
+for a core is left out, see `serving.stopwatch`. Memory is what one model makes a fresh process grow by, so each gets
+its own.
 
 The largest request of this service is one case: a request body holds one, nothing collects several into a batch, and
 the predictor of a task brings every case to the same size. Larger batches are run by evaluations alone.
+Requests that are answered at the same time each need that much again, whichever model answers.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import gc
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -25,10 +28,11 @@ from recognizer.evaluation.footprint import Footprint
 from recognizer.tasks import Predictor, load_predictor, require_task
 from serving.child import At, Bounds, run_in_child
 from serving.peak import Peak
+from serving.stopwatch import Stopwatch
 
-ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 120, 24, 3.0
+ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 120, 12, 2.5
 """Answers of every model: so many, and fewer when they take longer than that."""
-LOADS, FEWEST_LOADS, LOAD_SECONDS = 9, 3, 1.0
+LOADS, FEWEST_LOADS, LOAD_SECONDS = 21, 3, 1.0
 """Loads of every model, likewise."""
 WARM = 3
 """Answers before time is taken: the first one allocates."""
@@ -146,20 +150,19 @@ def _timed(
     """Milliseconds of `do(i, turn)` for each i below n, in balanced order; all have the same number of turns.
 
     Args:
-        turns: at least and at most; between them the seconds decide.
+        turns: at least and at most; between them the seconds decide, after pairs of turns.
         before: called with i, outside of the time.
     """
     fewest, most = turns
     times: list[list[float]] = [[] for _ in range(n)]
     end = time.monotonic() + seconds
-    for turn, order in enumerate(islice(balanced_orders(n), most)):
-        if turn >= fewest and time.monotonic() > end:
-            break
-        for i in order:
-            before(i)
-            began = time.perf_counter_ns()
-            do(i, turn)
-            times[i].append((time.perf_counter_ns() - began) / 1e6)
+    with Stopwatch() as watch:
+        for turn, order in enumerate(islice(balanced_orders(n), most)):
+            if turn >= fewest and turn % 2 == 0 and time.monotonic() > end:
+                break
+            for i in order:
+                before(i)
+                times[i].append(watch.milliseconds(partial(do, i, turn)))
     return [tuple(part) for part in times]
 
 

@@ -32,12 +32,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one model cost in one run of measurements. Times depend on the machine and on what else it does: only
-    footprints of the same run can be compared.
+    """What one model cost in one run of measurements. Times depend on the machine and on what else it does: compare
+    footprints of the same run only.
 
     Attributes:
-        latencies_ms: of single answers, in the order of the rounds: at each place, every model of a run answered the
-            same case.
+        latencies_ms: of single answers, inputs at hand and without waiting for a core, in the order of the rounds: at
+            each place, every model of a run answered the same case.
         load_ms: of single loads, from the folder to a model that could answer.
         peak_memory_mb: by how much the largest request made a process grow that held nothing but the model, in units
             of 2**20 bytes.
