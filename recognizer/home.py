@@ -105,6 +105,10 @@ class Home:
         """Folder of the task's snapshots, one folder and one `.dvc` file per snapshot id."""
         return self.data / "raw" / task
 
+    def golden(self, task: str) -> Path:
+        """Folder of the task's golden cases, see `recognizer.golden`; put there by people, never by a night."""
+        return self.data / "golden" / task
+
     def pinned(self, task: str) -> Path:
         """What the last night (or ingest) fixed as inputs of the DVC stages: snapshot, parent, champion."""
         return self.data / "pinned" / task

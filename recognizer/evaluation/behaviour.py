@@ -1,0 +1,135 @@
+"""What a model has to do whatever its averages say: answers that must hold, and changes that must change nothing.
+
+Source: Ribeiro, Wu, Guestrin, Singh 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList": minimum
+functionality tests (`GoldenAnswer`) and invariance tests (`Invariance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.errors import FormatError, InputError
+from recognizer.sequences import SequenceSet
+
+HINT = "evaluate the model again"
+
+
+@dataclass(frozen=True)
+class GoldenAnswer:
+    """What a model said to one case whose answer must hold.
+
+    Attributes:
+        name: the case's.
+        expected, answered: names of classes.
+        confidence: score of the answer, in [0, 1].
+        runner_up: score of the next best class; 0 where there is one class only.
+    """
+
+    name: str
+    expected: str
+    answered: str
+    confidence: float
+    runner_up: float
+
+    @property
+    def holds(self) -> bool:
+        return self.answered == self.expected
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Raises FormatError when `as_dict` did not write it."""
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise FormatError(f"a golden answer that cannot be read: {error}", hint=HINT) from error
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """One model on n cases as they are, and changed in a way that should not matter.
+
+    The change of a case is the largest change of any of its scores.
+
+    Attributes:
+        name: of the change.
+        same: share of cases with the same answer, in [0, 1]; a case that is not finite counts as another answer.
+        largest_change, median_change: over the cases, in [0, 1]; None when a score is not finite.
+    """
+
+    name: str
+    same: float
+    largest_change: float | None
+    median_change: float | None
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Raises FormatError when `as_dict` did not write it."""
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise FormatError(f"an invariance that cannot be read: {error}", hint=HINT) from error
+
+
+def golden_answers(scores: NDArray[Any], cases: SequenceSet) -> tuple[GoldenAnswer, ...]:
+    """Scores (n, k) beside n cases whose class list is the model's; the answer is the first highest.
+
+    Raises:
+        InputError: a shape that does not fit the cases, or a score that is not finite.
+    """
+    if scores.shape != (len(cases), len(cases.classes)) or not np.isfinite(scores).all():
+        raise InputError(
+            f"scores of shape {scores.shape}, expected ({len(cases)}, {len(cases.classes)}) finite ones",
+            hint="ask the model for these very cases, with its own class list",
+        )
+    return tuple(
+        _golden_answer(row, case.name, case.label, cases.classes) for row, case in zip(scores, cases, strict=True)
+    )
+
+
+def measure_invariance(name: str, before: NDArray[Any], after: NDArray[Any]) -> Invariance:
+    """Compare scores (n, k) of cases as they are with those of the same cases changed.
+
+    Raises:
+        InputError: no cases, or shapes that differ.
+    """
+    if before.shape != after.shape or before.ndim != 2 or len(before) == 0:
+        raise InputError(
+            f"cannot compare scores of shape {before.shape} with {after.shape}",
+            where=f"change {name!r}",
+            hint="let the model answer the same cases twice, at least one",
+        )
+    left, right = before.astype(np.float64), after.astype(np.float64)
+    finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+    same = (left[finite].argmax(axis=1) == right[finite].argmax(axis=1)).sum()
+    changes = np.abs(left - right).max(axis=1) if finite.all() else None
+    return Invariance(
+        name=name,
+        same=int(same) / len(left),
+        largest_change=None if changes is None else float(changes.max()),
+        median_change=None if changes is None else float(np.median(changes)),
+        n=len(left),
+    )
+
+
+def _golden_answer(row: NDArray[Any], name: str, label: int, classes: Sequence[str]) -> GoldenAnswer:
+    answer = int(row.argmax())
+    others = np.delete(row, answer)
+    return GoldenAnswer(
+        name=name,
+        expected=classes[label],
+        answered=classes[answer],
+        confidence=float(row[answer]),
+        runner_up=float(others.max(initial=0.0)),
+    )
