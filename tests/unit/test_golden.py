@@ -180,6 +180,12 @@ def test_the_checkouts_cases_can_be_made_again(tmp_path):
         assert set_digest(read_npz(tmp_path / "one" / name)) == set_digest(read_npz(OWN / name))
 
 
+def test_a_take_that_came_out_otherwise_is_not_left_out_silently(tmp_path, monkeypatch):
+    monkeypatch.setitem(TAKES, "waving", {"plain": next(n for n in range(99) if take("waving", "plain", n) is None)})
+    with pytest.raises(UsageError, match="of waving, plain, came out otherwise"):
+        write_golden(tmp_path)
+
+
 @pytest.mark.parametrize(("action", "scene"), [("flying", "plain"), ("waving", "at_night")])
 def test_no_such_scene(action, scene):
     with pytest.raises(UsageError, match="no scene"):
