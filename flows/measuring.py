@@ -113,13 +113,13 @@ def compare(
     )
 
 
-def ask_golden(predictor: Predictor, folder: Path | None, classes: Sequence[str]) -> Golden:
+def ask_golden(predictor: Predictor, folder: Path | None, classes: Sequence[str], *, synthetic: bool) -> Golden:
     """How the model answers the golden cases of a folder.
 
     Raises:
         FormatError: a file there is damaged.
     """
-    golden = read_golden(folder, classes)
+    golden = read_golden(folder, classes, synthetic=synthetic)
     answers = golden_answers(answer(predictor, golden.cases.sequences), golden.cases) if len(golden.cases) else ()
     return Golden(answers, golden.left_out, golden.digest)
 
@@ -138,7 +138,7 @@ def change_inputs(predictor: Predictor, cases: SequenceSet, scores: Scores, gate
         if not chosen:
             yield Invariance(name, 0.0, None, None, 0)
             continue
-        changed = answer(predictor, [change(cases.sequences[index]) for index in chosen])
+        changed = answer(predictor, [change(cases.sequences[index], index) for index in chosen])
         yield measure_invariance(name, scores[chosen], changed)
 
 

@@ -21,7 +21,7 @@ from recognizer.home import Home, atomic_folder, atomic_write, writing
 from recognizer.package import MANIFEST
 from recognizer.params import StageParams, load_params
 from recognizer.sequences import SequenceSet
-from recognizer.snapshot import read_set
+from recognizer.snapshot import read_set, read_snapshot
 from recognizer.tasks import Predictor, Progress, load_predictor, load_trainer
 from serving.footprint import measure_footprints
 
@@ -160,9 +160,10 @@ def measure(
         rivals[digest] = measuring.compare(config, test, scores, answers[digest], digest=digest, version=version)
     made = replace(standing, candidate=candidate, rivals=rivals, parity=parity, costs=costs)
     if (golden := config.gates.golden) is not None:
+        synthetic = read_snapshot(inputs.snapshot).synthetic
         made = replace(
             made,
-            golden=measuring.ask_golden(predictor, inputs.golden, classes),
+            golden=measuring.ask_golden(predictor, inputs.golden, classes, synthetic=synthetic),
             invariances=tuple(measuring.change_inputs(predictor, test.cases, scores, golden)),
         )
     return made, answers

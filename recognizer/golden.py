@@ -1,7 +1,9 @@
 """Golden cases: a few named inputs a model must answer right, whatever its averages say.
 
-They lie as `.npz` files of `recognizer.sequences` in `data/golden/<task>/`: in git for the checkout's own, and in a home
-that has its own. The label of a sequence is the answer that must hold, its name is the case's.
+They lie as `.npz` files of `recognizer.sequences` in `data/golden/<task>/` of a home, or else of the checkout, where
+they are in git. The label of a sequence is the answer that must hold, its name is the case's.
+Source: Ribeiro, Wu, Guestrin, Singh 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList" (minimum
+functionality tests).
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from recognizer.ingest.npz import read_own
 from recognizer.sequences import SequenceSet, SkeletonSequence
 from recognizer.snapshot import set_digest
 
+SYNTHETIC = "synthetic"
+
 
 @dataclass(frozen=True)
-class Golden:
+class GoldenCases:
     """The golden cases of one task for one model.
 
     Attributes:
-        cases: those of classes the model knows, in the order of their files' names; labels and class list are the model's.
+        cases: those of classes the model knows, files in the order of their names; labels and class list are the
+            model's.
         left_out: how many cases are of classes it does not know.
         digest: SHA-256 over what all files say, those left out too, however they are compressed.
     """
@@ -39,8 +44,12 @@ def golden_folder(home: Home, task: str) -> Path:
     return own if own.is_dir() else Home(checkout()).golden(task)
 
 
-def read_golden(folder: Path | None, classes: Sequence[str]) -> Golden:
+def read_golden(folder: Path | None, classes: Sequence[str], *, synthetic: bool = False) -> GoldenCases:
     """The golden cases of a folder, matched by name to a model's class list; none where there is no folder.
+
+    Args:
+        synthetic: whether the model learned from synthetic people; only such a model is asked what lies in the
+            sub-folder `synthetic`, for a recorded action may bear the name of one that was made up.
 
     Raises:
         FormatError: a file cannot be read, or two cases have one name; names the file.
@@ -48,7 +57,7 @@ def read_golden(folder: Path | None, classes: Sequence[str]) -> Golden:
     cases: list[SkeletonSequence] = []
     origin: dict[str, str] = {}
     left_out, said = 0, ""
-    for path in sorted(folder.glob("*.npz")) if folder is not None else ():
+    for path in _files(folder, synthetic):
         found = _read(path)
         said += f"{path.name}\0{set_digest(found)}\n"
         for case in found:
@@ -63,7 +72,13 @@ def read_golden(folder: Path | None, classes: Sequence[str]) -> Golden:
                 cases.append(replace(case, label=classes.index(found.classes[case.label])))
             else:
                 left_out += 1
-    return Golden(SequenceSet(tuple(classes), tuple(cases)), left_out, sha256_bytes(said.encode()))
+    return GoldenCases(SequenceSet(tuple(classes), tuple(cases)), left_out, sha256_bytes(said.encode()))
+
+
+def _files(folder: Path | None, synthetic: bool) -> list[Path]:
+    if folder is None:
+        return []
+    return [*sorted(folder.glob("*.npz")), *(sorted((folder / SYNTHETIC).glob("*.npz")) if synthetic else ())]
 
 
 def _read(path: Path) -> SequenceSet:

@@ -106,7 +106,7 @@ class Home:
         return self.data / "raw" / task
 
     def golden(self, task: str) -> Path:
-        """Folder of the task's golden cases, see `recognizer.golden`; written by people, in the checkout part of git."""
+        """Folder of the task's golden cases, see `recognizer.golden`; put there by people, never by a night."""
         return self.data / "golden" / task
 
     def pinned(self, task: str) -> Path:

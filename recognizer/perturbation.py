@@ -8,6 +8,7 @@ Source: Ribeiro, Wu, Guestrin, Singh 2020, "Beyond Accuracy: Behavioral Testing 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from recognizer.skeleton import JOINTS, MIRROR
 def shift(sequence: SkeletonSequence, *, right: float, down: float) -> SkeletonSequence:
     """Everybody elsewhere in the picture, by shares of its width and height; joints may leave it, and are kept."""
     height, width = sequence.image_shape
-    return _moved(sequence, sequence.keypoints.astype(np.float64) + (right * width, down * height))
+    return _moved(sequence, sequence.keypoints.astype(np.float64) + np.array([right * width, down * height]))
 
 
 def scale(sequence: SkeletonSequence, factor: float) -> SkeletonSequence:
@@ -75,9 +76,14 @@ def _moved(sequence: SkeletonSequence, points: NDArray[np.floating]) -> Skeleton
     return replace(sequence, keypoints=np.where(seen, points, 0).astype(np.float32))
 
 
-CHANGES = {
-    "shift": lambda case: shift(case, right=0.1, down=0.05),
-    "scale": lambda case: scale(case, 0.5),
-    "mirror": mirror,
-    "drop_joint": lambda case: drop_joint(case, "left_ear"),
+UNIMPORTANT = ("left_eye", "right_eye", "left_ear", "right_ear")
+"""Joints that hardly matter to what somebody does."""
+
+CHANGES: Mapping[str, Callable[[SkeletonSequence, int], SkeletonSequence]] = {
+    "shift": lambda case, _: shift(case, right=0.1, down=0.05),
+    "scale": lambda case, _: scale(case, 0.5),
+    "thin": lambda case, _: thin(case, step=2),
+    "mirror": lambda case, _: mirror(case),
+    "drop_joint": lambda case, place: drop_joint(case, UNIMPORTANT[place % len(UNIMPORTANT)]),
 }
+"""Change → the case as it is changed, by its place in the set."""

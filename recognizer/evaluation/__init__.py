@@ -1,5 +1,6 @@
 """How good a model's answers are: pure functions from answers and labels to numbers."""
 
+from recognizer.evaluation.behaviour import GoldenAnswer, Invariance, golden_answers, measure_invariance
 from recognizer.evaluation.classification import evaluate_classification
 from recognizer.evaluation.comparison import Difference, compare
 from recognizer.evaluation.parity import Parity, measure_parity
@@ -10,6 +11,8 @@ __all__ = [
     "ClassMeasure",
     "Difference",
     "Evaluation",
+    "GoldenAnswer",
+    "Invariance",
     "Parity",
     "ReliabilityBin",
     "SandboxRun",
@@ -17,5 +20,7 @@ __all__ = [
     "SliceMeasure",
     "compare",
     "evaluate_classification",
+    "golden_answers",
+    "measure_invariance",
     "measure_parity",
 ]

@@ -93,7 +93,9 @@ def golden_answers(scores: NDArray[Any], cases: SequenceSet) -> tuple[GoldenAnsw
             f"scores of shape {scores.shape}, expected ({len(cases)}, {len(cases.classes)}) finite ones",
             hint="ask the model for these very cases, with its own class list",
         )
-    return tuple(_golden_answer(row, case.name, case.label, cases.classes) for row, case in zip(scores, cases, strict=True))
+    return tuple(
+        _golden_answer(row, case.name, case.label, cases.classes) for row, case in zip(scores, cases, strict=True)
+    )
 
 
 def measure_invariance(name: str, before: NDArray[Any], after: NDArray[Any]) -> Invariance:

@@ -1,4 +1,6 @@
 """Many tests at once."""
+
+
 def holm(p_values):
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     out, most = [0.0] * len(p_values), 0.0

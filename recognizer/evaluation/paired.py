@@ -212,6 +212,9 @@ def _wholes(clusters: Sequence[str | None] | None) -> Ints | None:
         return None
     numbers: dict[object, int] = {}
     wholes = np.array(
-        [numbers.setdefault(("case", case) if name is None else name, len(numbers)) for case, name in enumerate(clusters)]
+        [
+            numbers.setdefault(("case", case) if name is None else name, len(numbers))
+            for case, name in enumerate(clusters)
+        ]
     )
     return wholes if len(numbers) >= FEWEST_CLUSTERS else None

@@ -20,8 +20,11 @@ def budget_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
             continue
         threshold, derivation = budget.max, "limit"
         baseline = costs.champion.metrics[name] if costs.champion is not None else None
-        if baseline is not None and budget.ratio is not None and baseline * budget.ratio < threshold:
-            threshold, derivation = baseline * budget.ratio, f"champion {figure(baseline)} x {budget.ratio:g}"
+        if baseline is not None and budget.ratio is not None:
+            beside = baseline * budget.ratio + budget.slack
+            if beside < threshold:
+                threshold = beside
+                derivation = f"champion {figure(baseline)} x {budget.ratio:g} + {budget.slack:g}"
         yield Check.measured(
             GATE,
             name,

@@ -99,11 +99,12 @@ class Mirrored(SameAnswer):
 
 
 class GoldenGate(_Section):
-    """What must hold, and changes of the input that must not change the answer."""
+    """What must hold, and changes of the input that must not change the answer; see `recognizer.perturbation`."""
 
     cases: SameAnswer = SameAnswer(min=1.0)
     shift: SameAnswer | None = None
     scale: SameAnswer | None = None
+    thin: SameAnswer | None = None
     mirror: Mirrored | None = None
     drop_joint: SameAnswer | None = None
 
@@ -114,10 +115,11 @@ class ParityBound(_Section):
 
 
 class Budget(_Section):
-    """What it may cost: at most `max`, and at most `ratio` times what the champion does in the same run."""
+    """What it may cost: at most `max`, and `ratio` times what the champion does in the same run, and `slack` more."""
 
     max: Positive
     ratio: Annotated[Number, Field(ge=1)] | None = None
+    slack: Margin = 0.0
 
 
 class InfraGate(_Section):

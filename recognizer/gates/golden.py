@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from recognizer.checks import Check, Verdict
 from recognizer.evaluation.measured import Measured
 from recognizer.gates.config import GateConfig, GoldenGate
+from recognizer.perturbation import CHANGES
 
 GATE = "golden"
 
@@ -21,7 +22,7 @@ def golden_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
         return
     yield _cases(gate, measured)
     found = {one.name: one for one in measured.invariances}
-    for name in ("shift", "scale", "mirror", "drop_joint"):
+    for name in CHANGES:
         bound = getattr(gate, name)
         if bound is None:
             continue

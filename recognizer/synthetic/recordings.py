@@ -41,7 +41,7 @@ def generate(count: int = 1200, *, seed: int = 0) -> Recorded:
         label, subject = index % len(names), index // len(names) % SUBJECTS
         generator = np.random.default_rng([seed, 2, index])
         name = f"s{subject:02d}_{names[label]}_{index:05d}"
-        people, main = _scene(names[label], bodies[subject], generator)
+        people, main = act(names[label], bodies[subject], generator)
         pixels, shape = film(people, main, generator)
         keypoints, visibility = detect(pixels[generator.permutation(len(pixels))], shape, generator)
         there = (visibility > 0).mean(axis=(1, 2)) > GLIMPSE
@@ -55,7 +55,7 @@ def generate(count: int = 1200, *, seed: int = 0) -> Recorded:
     )
 
 
-def _scene(action: str, body: Body, generator: np.random.Generator) -> tuple[Track, int]:
+def act(action: str, body: Body, generator: np.random.Generator) -> tuple[Track, int]:
     """Joints (M, T, 17, 3) of everybody, the actors first, and how many actors there are."""
     frames, rate = int(generator.integers(FRAMES[0], FRAMES[1] + 1)), generator.uniform(*RATES)
     seconds = np.arange(frames) / rate

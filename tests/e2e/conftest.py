@@ -31,7 +31,13 @@ EASY_GATES = {
     "contract": {},
     "absolute": {"accuracy": {"min": 0.0}},
     "relative": {"accuracy": {"margin": 1.0}},
-    "slices": {"min_cases": 2, "margin": 1.0, "floor": 0.0, "required": ["class", "people"], "where_known": ["subject"]},
+    "slices": {
+        "min_cases": 2,
+        "margin": 1.0,
+        "floor": 0.0,
+        "required": ["class", "people"],
+        "where_known": ["subject"],
+    },
     "golden": {"cases": {"min": 0.0}, "shift": {"min": 0.9}},
     "parity": {"tolerance": 1e-5},
 }
