@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from recognizer.golden import golden_folder
 
 from flows.snapshots import pin
 from flows.stages import BEST, Best
@@ -16,6 +15,7 @@ from recognizer.checks import Verdict
 from recognizer.digest import sha256_file
 from recognizer.errors import NotFound, TrustError
 from recognizer.gates.config import Allowance
+from recognizer.golden import golden_folder
 from recognizer.home import Home, atomic_write
 from recognizer.keys import Keyring
 from recognizer.package import PackageCard, PackageStore

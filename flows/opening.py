@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
-from recognizer.golden import golden_folder
 
 from flows.lineage import Lineage, find_best, find_lineage, has_weights, pin_inputs, weights_file
 from flows.night import NightRequest, NightResult, NightRun, note_failure
@@ -18,6 +17,7 @@ from flows.snapshots import restore_snapshot
 from flows.stages import StageInputs
 from recognizer.errors import Conflict, LineageChanged, NightRunning, NoStore, NotFound
 from recognizer.gates import GateConfig
+from recognizer.golden import golden_folder
 from recognizer.home import checkout, sweep_partials
 from recognizer.identity import TrainingIdentity, code_digest
 from recognizer.night import Earlier, Outcome, Start, Step, decide_start, night_of

@@ -121,7 +121,7 @@ def package_model(run: NightRun) -> None:
         recipe = Recipe(
             model=run.folder / "exported" / "model.onnx",
             card=_card(run, _keep_weights(run)),
-            gates=_gates(run).by_gate(),
+            gates=_gates(run).by_gate(stages.read_measured(run.folder / "evaluated")),
             night=run.row.night,
         )
         return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)))

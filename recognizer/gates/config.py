@@ -11,6 +11,7 @@ from recognizer.checks import Direction
 from recognizer.errors import UsageError
 from recognizer.evaluation.classification import PAIRED
 from recognizer.evaluation.footprint import METRICS as COSTS
+from recognizer.evaluation.measured import Measured
 from recognizer.evaluation.slices import KINDS
 
 
@@ -195,7 +196,13 @@ class GateConfig(_Section):
         """Names of the configured gates, in the order in which they are judged."""
         return tuple(name for name in Gates.model_fields if getattr(self.gates, name) is not None)
 
-    def by_gate(self) -> dict[str, Any]:
-        """What each configured gate asks for, by name; a blessing is signed over it."""
+    def by_gate(self, measured: Measured | None = None) -> dict[str, Any]:
+        """What each configured gate asks for, by name; a blessing is signed over it.
+
+        measured: names the golden cases, which are asked for as much as any threshold.
+        """
         plain = self.model_dump(mode="json")
-        return {name: {**plain["gates"][name], "min_cases": plain["min_cases"]} for name in self.configured()}
+        asked = {name: {**plain["gates"][name], "min_cases": plain["min_cases"]} for name in self.configured()}
+        if "golden" in asked and measured is not None and measured.golden is not None:
+            asked["golden"]["digest"] = measured.golden.digest
+        return asked

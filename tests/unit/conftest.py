@@ -14,7 +14,7 @@ from recognizer.evaluation.paired import McNemar, PairedDifference
 from recognizer.evaluation.sandbox import SandboxRun, ShadowRun
 
 CLASSES = ("walking", "running", "falling", "waving")
-CHAMPION, BEST = "c" * 64, "b" * 64
+CHAMPION = "c" * 64
 EQUAL = Parity(max_abs_diff=1e-6, decisions_equal=1.0, n=100)
 
 
@@ -63,7 +63,7 @@ def make_measured(candidate=None, *, champion=None, best=None, **more) -> Measur
             "parity": {**dict.fromkeys(("1", "8", "32"), EQUAL), "again": Parity(0.0, 1.0, 100)},
             "golden": Golden((), 0, "0" * 64),
             "invariances": tuple(
-                Invariance(name, 1.0, 0.01, 0.0, 100) for name in ("shift", "scale", "mirror", "drop_joint")
+                Invariance(name, 1.0, 0.01, 0.0, 100) for name in ("shift", "scale", "thin", "mirror", "drop_joint")
             ),
             "costs": Costs(make_footprint(), None),
             **more,
