@@ -13,7 +13,7 @@ from scipy import stats
 
 from recognizer.checks import Check, Verdict, figure
 from recognizer.evaluation.measured import Measured
-from recognizer.evaluation.multiple import holm
+from recognizer.evaluation.significance import holm
 from recognizer.evaluation.record import Evaluation, SliceMeasure
 from recognizer.gates.config import GateConfig, SliceGate
 
