@@ -103,12 +103,12 @@ def draw_plot(folder: Path, results: dict[tuple[int, float], float]) -> None:
             drawn = f"{people} people, {people * each:,} cases" + (" (drawn singly)" if people < 10 else "")
             axes.plot(*zip(*points, strict=True), color=color, marker=".", label=drawn)
         axes.axhline(100 * (1 - CONFIDENCE), color=WRONG, linestyle=":", label="at most, worse by the margin")
-        axes.axvline(-100 * MARGIN, color=WRONG, linestyle=":")
+        axes.axvline(-100 * MARGIN, ymax=0.5, color=WRONG, linestyle=":")  # the legend stands above it
         axes.set_ylim(0, 102)
         axes.set_xlabel("true difference, candidate less champion, points")
         axes.set_ylabel("promoted, %")
         axes.grid()
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="upper left")
 
     (folder / "gates-power.svg").write_bytes(render(draw, NARROW, 3.6))
     print(folder / "gates-power.svg")

@@ -5,8 +5,9 @@ much as the cases are; if people with many cases are harder, that belongs to the
 
 The bounds are those of a **studentised bootstrap of whole clusters**: people are drawn, each with all their cases, and
 each resample's difference is measured in its own standard errors. By itself that lets a candidate that is worse by the
-margin through on 5 to 16 of 100 nights, where people are few and lost cases rare (`benchmarks/promotions.py`), because
-a night on which few losses happen to be seen seems to be known exactly. So a bound has to hold by each of these too:
+margin through on up to 16 of 100 simulated nights, where people are few and lost cases rare: a night on which few
+losses happen to be seen seems to be known exactly. `benchmarks/promotions.py` counts such nights. So a bound has to
+hold by each of these too:
 
 - standard errors are those of the jackknife: a cluster is larger than what it adds by its leverage;
 - critical values are no smaller than Student's t for the effective number of clusters, which is less than their

@@ -79,6 +79,17 @@ def test_slices_of_few_cases_are_worse_only_where_that_is_certain(won, lost, n, 
     assert p_value <= below if below is not None else p_value > 0.05
 
 
+def test_slices_of_several_people_are_no_surer_than_as_many_independent_cases():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        hits = rng.random((2, 36)) < [[0.7], [0.9]]
+        won, lost = int((hits[0] & ~hits[1]).sum()), int((hits[1] & ~hits[0]).sum())
+        people = [f"p{case % 12}" for case in range(36)]
+        found = paired_difference(share(hits[0]), share(hits[1]), people, resamples=500)
+        assert found.clusters == 12
+        assert found.p_worse >= exact_worse(won, lost, 36, 0.0)
+
+
 def test_tilted_weights_are_those_of_the_least_divergence():
     """Exponential weights: no others of the same mean are closer to even ones (Kullback, Leibler)."""
     influence = np.array([-0.5, -0.1, 0.1, 0.5])
