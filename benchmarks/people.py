@@ -37,9 +37,10 @@ class Scenario:
 
 
 USUAL = Scenario("people differ in difficulty and number of cases")
+RARE = Scenario("rare losses: 3.5 % lost, 0.5 % won", differing=0.04)
 FURTHER = (
     Scenario("every case by itself, equal numbers", alike=0, sizes="equal"),
-    Scenario("rare losses: 3.5 % lost, 0.5 % won", differing=0.04),
+    RARE,
     Scenario("losses only: 3 % lost, none won", differing=0.03),
     Scenario("frequent: 12 % lost, 9 % won", differing=0.21),
     Scenario("very unequal numbers of cases", sizes="unequal"),

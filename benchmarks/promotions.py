@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.people import FURTHER, USUAL, Scenario, night
+from benchmarks.people import FURTHER, RARE, USUAL, Scenario, night
 from benchmarks.table import HEAD, Row, at_most
 from recognizer.evaluation.paired import CONFIDENCE, mean_over_classes, paired_difference, share
 from recognizer.report.plots import CANDIDATE, CHAMPION, MUTED, NARROW, WRONG, render
@@ -32,11 +32,11 @@ NIGHTS = 1_000
 CLASSES = 8
 
 
-def promoted(scenario: Scenario, people: int, difference: float, nights: int) -> float:
-    """Per cent of nights on which the candidate is promoted."""
+def promoted(scenario: Scenario, people: int, each: int, difference: float, nights: int) -> float:
+    """Per cent of nights on which the candidate is promoted; each: cases a person."""
     rng = np.random.default_rng(people)
-    drawn = (night(rng, scenario, people, CASES[people], difference) for _ in range(nights))
-    passed = [paired_difference(*each, resamples=RESAMPLES, seed=at).low >= -MARGIN for at, each in enumerate(drawn)]
+    drawn = (night(rng, scenario, people, each, difference) for _ in range(nights))
+    passed = [paired_difference(*cases, resamples=RESAMPLES, seed=at).low >= -MARGIN for at, cases in enumerate(drawn)]
     return 100 * sum(passed) / nights
 
 
@@ -48,7 +48,7 @@ def highest(nights: int, *, certain: bool) -> float:
 
 def at_the_margin(nights: int, results: dict[tuple[int, float], float]) -> Iterator[Row]:
     for people, each in CASES.items():
-        share_promoted = promoted(USUAL, people, -MARGIN, nights)
+        share_promoted = promoted(USUAL, people, each, -MARGIN, nights)
         results[people, -MARGIN] = share_promoted
         name = f"worse by the margin, {people} people of {each} cases: promoted of {nights:,} nights"
         if people == min(CASES):  # single cases are drawn, and the verdict says that it holds for the same people only
@@ -56,15 +56,16 @@ def at_the_margin(nights: int, results: dict[tuple[int, float], float]) -> Itera
         else:
             yield at_most(name, share_promoted, highest(nights, certain=nights >= NIGHTS), " %")
     for scenario in FURTHER:
-        for people in (20, 100):
-            name = f"… {scenario.name}, {people} people"
-            yield at_most(name, promoted(scenario, people, -MARGIN, nights), highest(nights, certain=False), " %")
+        for people, each in ((20, 12), (100, 10), *(((40, 25),) if scenario is RARE else ())):
+            name = f"… {scenario.name}, {people} people of {each} cases"
+            percent = promoted(scenario, people, each, -MARGIN, nights)
+            yield at_most(name, percent, highest(nights, certain=False), " %")
 
 
 def power(nights: int, results: dict[tuple[int, float], float]) -> Iterator[Row]:
-    for people in CASES:
+    for people, each in CASES.items():
         for difference in DIFFERENCES:
-            results[people, difference] = promoted(USUAL, people, difference, nights)
+            results[people, difference] = promoted(USUAL, people, each, difference, nights)
         shares = " / ".join(f"{results[people, difference]:.0f}" for difference in DIFFERENCES)
         points = " / ".join(f"{100 * difference:+.0f}".replace("+0", "0") for difference in DIFFERENCES)
         yield Row(
