@@ -197,6 +197,7 @@ def settings_for(settings: Settings, home: Home, *, shadows: int) -> Settings:
             # in production it gets a small share through these; here every request is meant for it
             "challenger_threads": max(settings.challenger_threads, 8),
             "shadow_duty": 1.0,
+            "input_limit_mb": 0,  # a thousand files that nobody reads
             "shadow_queue": min(max(shadows, settings.shadow_queue), 4096),
             "log_level": "info",
             "log_format": "json",
