@@ -52,7 +52,7 @@ class Retention:
         days: rows and inputs older than this go.
         input_share: share of the champion's inputs that is kept.
         unsure_below: inputs answered with less confidence than this are always kept, as are the challenger's.
-        input_bytes: of all inputs together; the oldest go first.
+        input_bytes: of all inputs together; the oldest go first. With 0 none is written in the first place.
     """
 
     days: float = 30.0
@@ -104,6 +104,8 @@ def standing(id: str, now: float, retention: Retention, *, delay: float) -> Stan
 
 def keeps_input(id: str, arm: str, confidence: float, retention: Retention) -> bool:
     """Whether the input of a prediction is kept; the sample is drawn by the id, so that it is the same everywhere."""
+    if not retention.input_bytes:
+        return False
     if arm != "champion" or confidence < retention.unsure_below:
         return True
     return bool(int(id[-_SAMPLE_DIGITS:], 16) < retention.input_share * 16**_SAMPLE_DIGITS)

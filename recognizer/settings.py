@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     prediction_days: float = Field(default=30.0, gt=0, description="how long an answer can be found and feedback given")
     input_share: float = Field(default=0.01, ge=0, le=1, description="share of the champion's inputs that is kept")
     unsure_below: float = Field(default=0.6, ge=0, le=1, description="inputs answered with less confidence are kept")
-    input_limit_mb: int = Field(default=2048, ge=0, description="kept inputs in MB; the oldest go first")
+    input_limit_mb: int = Field(default=2048, ge=0, description="kept inputs in MB, 0 for none; the oldest go first")
     lease_seconds: float = Field(default=60.0, gt=1, description="a night whose lease is older may be taken over")
     admin_token: SecretStr | None = Field(
         default=None,

@@ -57,6 +57,7 @@ def ask(trial: Trial, challenger: Servable, case: Any, seconds: float, *, counts
         counts: whether its breaker hears of it; a forced request is no evidence, for the breaker neither.
     """
     if seconds <= 0:
+        trial.late += 1
         return Attempt(skipped=Skipped.LATE)
     if trial.ended:
         return Attempt(skipped=Skipped.ENDED)

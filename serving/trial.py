@@ -43,6 +43,7 @@ class Trial:
         self.breaker = breaker
         self.evidence = evidence
         self.busy = 0  # requests that found no free thread of the challenger
+        self.late = 0  # requests that left no time for it
         self._step: tuple[Mode, float] | None = None
         self._slow_after: float | None = None
         self._old: Latency | None = None
@@ -137,6 +138,7 @@ class Trial:
             "evidence": self.evidence.as_dict(),
             "threads": {"limit": self.crew.limit, "busy": self.crew.busy, "stuck": self.crew.stuck},
             "turned_away": self.busy,
+            "too_late": self.late,
             "slow_after_ms": round(self.slow_after * 1000, 3),
         }
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ buffers of libraries that are never touched (200 MB are resident), and 100 MB mo
 it does not start."""
 READY_SECONDS = 60.0
 """It takes 6 s on two cores, most of it imports."""
+SHADOW_SECONDS = 60.0
+"""How long the candidate may take for what waits to be shadowed once the champion has answered all."""
 DEADLINE_SECONDS = 300.0
 TIMEOUT_SECONDS = 5.0
 """After which a request has failed; the service answers within its own deadline, or not at all."""
@@ -131,8 +134,7 @@ class _Run:
         return self.began + self.limits.deadline_seconds
 
     def all(self, run: SandboxRun) -> SandboxRun:
-        started, shadows = time.monotonic(), 0
-        service = None
+        started, service, answered = time.monotonic(), None, None
         try:
             with serving(
                 self.settings,
@@ -143,23 +145,23 @@ class _Run:
                 deadline=min(started + self.limits.ready_seconds, self.deadline),
             ) as service:
                 run = replace(run, ready_seconds=time.monotonic() - started)
-                run, shadows = self._ask(service, run)
+                run, answered = self._ask(service, run)
         except Broken as problem:
             run = replace(run, problem=self._plain(str(problem)))
         if service is not None:
             held = None if service.peak is None else service.peak / 2**20
             run = replace(run, memory_mb=held)
         # after its end, because a worker brings what it has counted last to the store as it stops
-        return self._shadowed(run, shadows) if shadows else run
+        return run if answered is None else self._shadowed(run, answered)
 
-    def _ask(self, service: SandboxService, run: SandboxRun) -> tuple[SandboxRun, int]:
-        """Both parts of the traffic; also how many requests the champion answered for the shadow."""
+    def _ask(self, service: SandboxService, run: SandboxRun) -> tuple[SandboxRun, int | None]:
+        """Both parts of the traffic; also how many requests the champion answered in the second, if there was one."""
         arm = None if self.sandbox.rollout is None else "challenger"
         plan = self._plan(service, self.limits.requests, self.requests.rate, arm)
         report, problem = self._send(service, plan, self.comparison.of(plan))
-        run = self._told(run, report)
+        run = replace(self._told(run, report), not_asked=self._not_asked(service))
         if problem is not None or self.sandbox.rollout is None:
-            return replace(run, problem=self._plain(problem)), 0
+            return replace(run, problem=self._plain(problem)), None
         plan = self._plan(service, self.limits.shadows, max(SHADOW_RATE, self.requests.rate), None)
         report, problem = self._send(service, plan, None)
         answered = 0 if report is None else report.all.answers
@@ -223,6 +225,13 @@ class _Run:
             p95_ms=None if latency.p95 is None else latency.p95 * 1000,
         )
 
+    def _not_asked(self, service: SandboxService) -> int:
+        """How many requests found the candidate busy or were too late for it, as far as the service still tells."""
+        with suppress(Broken):
+            splits = (service.health() or {}).get("splits", {})
+            return sum(split["turned_away"] + split["too_late"] for split in splits.values())
+        return 0
+
     def _await_shadow(self, service: SandboxService, answered: int) -> str | None:
         """Wait until the candidate has answered what it shadows; what broke the service meanwhile, if anything did."""
 
@@ -232,7 +241,7 @@ class _Run:
             return shadow is not None and (not health["splits"] or shadow["done"] + shadow["dropped"] >= answered)
 
         try:
-            _until(over, service, self.deadline)
+            _until(over, service, min(time.monotonic() + SHADOW_SECONDS, self.deadline))
         except Broken as broken:
             return str(broken)
         return None
@@ -249,7 +258,8 @@ class _Run:
         finally:
             store.close()
         compared, disagreed = sum(one.compared for one in batches), sum(one.disagreed for one in batches)
-        shadow = ShadowRun(answered, compared, compared - disagreed, max(answered - compared, 0))
+        answered = max(answered, compared)  # some answers come after the client has given up
+        shadow = ShadowRun(answered, compared, compared - disagreed, answered - compared)
         problem = run.problem
         if problem is None and rollout.phase is not Phase.PROGRESSING:
             problem = self._plain(f"the candidate was taken out: {rollout.reason}")

@@ -172,10 +172,10 @@ class SandboxService:
         return self._last_words()
 
     def _last_words(self) -> str:
-        """The last thing in its log that says what went wrong, else its last line."""
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        """The last thing in its log that says what went wrong, else the last line that is none of ours."""
+        lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         said = [text for line in lines if (text := complaint(line)) is not None]
-        return (said or lines or ["it left no word"])[-1].strip()[:300]
+        return (said or [line for line in lines if not line.startswith("{")] or ["it left no word"])[-1]
 
 
 def settings_for(settings: Settings, home: Home, *, shadows: int) -> Settings:
@@ -197,6 +197,7 @@ def settings_for(settings: Settings, home: Home, *, shadows: int) -> Settings:
             # in production it gets a small share through these; here every request is meant for it
             "challenger_threads": max(settings.challenger_threads, 8),
             "shadow_duty": 1.0,
+            "input_limit_mb": 0,  # a thousand files that nobody reads
             "shadow_queue": min(max(shadows, settings.shadow_queue), 4096),
             "log_level": "info",
             "log_format": "json",

@@ -44,6 +44,8 @@ class SandboxRun:
         failed: requests without an answer, by kind (`recognizer.traffic.report`), the most frequent first.
         examples: one message for each kind of failure.
         by_another: answers that are not the candidate's: the champion stood in for it, or another digest answered.
+        not_asked: requests to the candidate that found all its threads busy or were too late for it: the load of the
+            machine may be the reason as well as the model. The champion answered them.
         compared: answers of the candidate that were held against those computed offline.
         agreed: of those, with the same class.
         max_difference: the largest difference of one score, over all compared answers; None of none. The service
@@ -66,6 +68,7 @@ class SandboxRun:
     failed: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
     by_another: int = 0
+    not_asked: int = 0
     compared: int = 0
     agreed: int = 0
     max_difference: float | None = None

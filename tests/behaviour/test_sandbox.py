@@ -118,7 +118,7 @@ def runs(production):
 def test_a_candidate_is_compared_with_its_offline_answers_and_with_the_champion(runs):
     run = runs["compared"]
     assert run.problem is None
-    assert (run.requests, run.failures, run.by_another, run.compared) == (60, 0, 0, 60)
+    assert (run.requests, run.failures, run.by_another, run.not_asked, run.compared) == (60, 0, 0, 0, 60)
     assert run.agreed == 60 - 60 // WINDOWS * WRONG  # each window is sent equally often
     assert run.max_difference > 0.9
     assert (run.source, run.recorded) == ("made for this test", False)

@@ -50,6 +50,11 @@ def test_whose_input_is_kept(arm, confidence, share, kept):
     assert keeps_input(new_id(NOW), arm, confidence, Retention(input_share=share, unsure_below=0.6)) is kept
 
 
+@pytest.mark.parametrize("arm", ["champion", "challenger"])
+def test_without_room_no_input_is_kept(arm):
+    assert not keeps_input(new_id(NOW), arm, 0.1, Retention(input_share=1.0, input_bytes=0))
+
+
 def test_the_sample_has_its_share():
     kept = sum(keeps_input(new_id(NOW), "champion", 1.0, Retention(input_share=0.1)) for _ in range(20_000))
     assert kept == pytest.approx(2000, abs=250)

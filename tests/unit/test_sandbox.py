@@ -20,6 +20,7 @@ FULL = SandboxRun(
     failed={"status 500": 3, "timeout": 1},
     examples={"status 500": "PluginError: it raised"},
     by_another=6,
+    not_asked=2,
     compared=990,
     agreed=988,
     max_difference=0.1 + 0.2,

@@ -150,7 +150,7 @@ def test_reasons_not_to_ask(trials):
     assert ask(trial, model, "fine", 0.0) == Attempt(skipped=Skipped.LATE)
     calls = [trial.crew.start(model, "hangs") for _ in range(2)]
     assert ask(trial, model, "fine", 5.0) == Attempt(skipped=Skipped.BUSY)
-    assert trial.busy == 1
+    assert (trial.busy, trial.late) == (1, 1)
     trial.breaker.trip("test")
     assert ask(trial, model, "fine", 5.0) == Attempt(skipped=Skipped.BREAKER)
     for call in calls:
