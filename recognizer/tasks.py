@@ -104,8 +104,11 @@ class Trainer(Protocol):
     ) -> None:
         """Fit; leaves `weights.pt` and `training.json`. Goes on from the checkpoint of a killed run."""
 
-    def export(self, trained: Path, destination: Path, params: Params) -> None:
-        """Write `model.onnx` and `model.json` (labels, signature, preprocessing) from the weights."""
+    def export(self, trained: Path, destination: Path, params: Params, *, prepared: Path) -> None:
+        """Write `model.onnx` and `model.json` (labels, signature, preprocessing) from the weights.
+
+        `prepared` is there for what needs to see data, such as calibrating a quantized model.
+        """
 
     def reference_scores(self, trained: Path, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """What the framework that trained the model answers for the model's inputs; the parity gate's truth."""

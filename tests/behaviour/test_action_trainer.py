@@ -50,7 +50,7 @@ def progress(share, line):
     if line.startswith(f"epoch {dies_in}/"):
         os.kill(os.getpid(), signal.SIGKILL)
 ActionTrainer().train(folder / "prepared", folder / "trained", params, parent=None, progress=progress)
-ActionTrainer().export(folder / "trained", folder / "exported", {})
+ActionTrainer().export(folder / "trained", folder / "exported", {}, prepared=folder / "prepared")
 """
 
 
@@ -98,7 +98,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     snapshot(folder / "snapshot")
     ActionTrainer().prepare(folder / "snapshot", folder / "prepared", PREPARE)
     train(folder / "prepared", folder / "trained")
-    ActionTrainer().export(folder / "trained", folder / "exported", {})
+    ActionTrainer().export(folder / "trained", folder / "exported", {}, prepared=folder / "prepared")
     return folder
 
 
@@ -278,7 +278,7 @@ def test_what_cannot_be_read_is_named(done: Path, tmp_path: Path, damaged: str) 
     read = {
         "parent": lambda: train(done / "prepared", tmp_path / "trained", foreign),
         "prepared": lambda: train(tmp_path / "nothing", tmp_path / "trained"),
-        "weights": lambda: ActionTrainer().export(tmp_path, tmp_path / "exported", {}),
+        "weights": lambda: ActionTrainer().export(tmp_path, tmp_path / "exported", {}, prepared=tmp_path),
     }[damaged]
     with pytest.raises(FormatError) as caught:
         read()

@@ -23,7 +23,7 @@ from recognizer.home import atomic_write, writing
 from recognizer.sequences import SequenceSet, read_npz, write_npz
 from recognizer.skeleton import JOINTS
 from recognizer.tasks import Params, Progress
-from recognizer.windows import WindowSpec
+from recognizer.windows import WindowSpec, to_windows
 from training.action.params import ExportParams, PrepareParams, TrainParams, read_params
 
 
@@ -153,11 +153,13 @@ class ActionTrainer:
         )
         shutil.rmtree(checkpoints, ignore_errors=True)
 
-    def export(self, trained: Path, destination: Path, params: Params) -> None:
+    def export(self, trained: Path, destination: Path, params: Params, *, prepared: Path) -> None:
         """Write `model.onnx` and `model.json`; the same weights give the same bytes.
 
+        With `int8` also `model.int8.onnx`, of the same inputs and outputs, calibrated on windows of `validation`.
+
         Raises:
-            FormatError: `weights.pt` cannot be read.
+            FormatError: `weights.pt` or, with `int8`, `prepared` cannot be read.
         """
         from training.action.export import INPUTS, OUTPUT, to_onnx
         from training.action.weights import load_weights
@@ -167,6 +169,13 @@ class ActionTrainer:
         content = to_onnx(weights.network, weights.spec, chosen)
         destination.mkdir(parents=True, exist_ok=True)
         atomic_write(destination / "model.onnx", content)
+        if chosen.int8:
+            from training.action.quantize import calibration_indices, quantize
+
+            validation = read_prepared(prepared).validation
+            clips = validation.subset(calibration_indices(len(validation)))
+            windows = dict(zip(INPUTS, to_windows(clips, weights.spec), strict=True))
+            atomic_write(destination / "model.int8.onnx", quantize(content, windows))
         window = ["batch", weights.spec.people, weights.spec.frames, len(JOINTS)]
         _write_json(
             destination / "model.json",
