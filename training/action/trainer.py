@@ -166,13 +166,14 @@ class ActionTrainer:
 
         chosen = read_params(ExportParams, params, "export")
         weights = load_weights(trained / "weights.pt")
+        # before the export, which takes seconds
+        validation = read_prepared(prepared).validation if chosen.int8 else None
         content = to_onnx(weights.network, weights.spec, chosen)
         destination.mkdir(parents=True, exist_ok=True)
         atomic_write(destination / "model.onnx", content)
-        if chosen.int8:
+        if validation is not None:
             from training.action.quantize import calibration_indices, quantize
 
-            validation = read_prepared(prepared).validation
             clips = validation.subset(calibration_indices(len(validation)))
             windows = dict(zip(INPUTS, to_windows(clips, weights.spec), strict=True))
             atomic_write(destination / "model.int8.onnx", quantize(content, windows))
