@@ -89,7 +89,8 @@ def test_answers_are_nearly_the_same(exact: bytes, made: bytes) -> None:
 def test_any_batch_is_answered_as_its_windows_one_by_one(made: bytes, batch: int) -> None:
     inputs = windows(batch, seed=3)
     alone = [scores(made, {name: array[i : i + 1] for name, array in inputs.items()}) for i in range(0, batch, 7)]
-    np.testing.assert_allclose(scores(made, inputs)[::7], np.concatenate(alone), atol=1e-5)
+    # another CPU may sum a batch in another order, and a last digit may then round to the next of 256 steps
+    np.testing.assert_allclose(scores(made, inputs)[::7], np.concatenate(alone), atol=1e-2)
 
 
 def test_inputs_and_outputs_stay_as_they_are_and_convolutions_do_not(exact: bytes, made: bytes) -> None:

@@ -26,7 +26,7 @@ from training.action.provenance import forget_source
 Windows = Mapping[str, NDArray[np.float32]]
 
 CALIBRATION = 64
-"""Windows to calibrate with; with twice as many or half as many the scores came no nearer."""
+"""Windows to calibrate with; with more of them, rarer outliers made every step coarser."""
 BATCH = 16
 """Windows a run while calibrating: bounds memory."""
 OPERATORS = ("Conv", "Gemm", "Add", "Relu", "Transpose", "Reshape", "Slice")
