@@ -108,9 +108,9 @@ def train(inputs: StageInputs, prepared: Path, trained: Path, progress: Progress
     trainer.train(prepared, trained, trainer.resolve(inputs.params["train"]), parent=inputs.parent, progress=progress)
 
 
-def export(inputs: StageInputs, trained: Path, exported: Path) -> None:
+def export(inputs: StageInputs, prepared: Path, trained: Path, exported: Path) -> None:
     with atomic_folder(exported) as folder:
-        load_trainer(inputs.task).export(trained, folder, inputs.params["export"])
+        load_trainer(inputs.task).export(trained, folder, inputs.params["export"], prepared=prepared)
 
 
 def evaluate(inputs: StageInputs, trained: Path, exported: Path, evaluated: Path) -> Measured:

@@ -72,7 +72,10 @@ def fit(run: NightRun) -> None:
 
 
 def export_model(run: NightRun) -> None:
-    run.once(Step.EXPORT, lambda: stages.export(run.inputs, run.folder / "trained", run.folder / "exported"))
+    def work() -> None:
+        stages.export(run.inputs, run.folder / "prepared", run.folder / "trained", run.folder / "exported")
+
+    run.once(Step.EXPORT, work)
 
 
 def evaluate_model(run: NightRun) -> None:

@@ -104,8 +104,11 @@ class Trainer(Protocol):
     ) -> None:
         """Fit; leaves `weights.pt` and `training.json`. Goes on from the checkpoint of a killed run."""
 
-    def export(self, trained: Path, destination: Path, params: Params) -> None:
-        """Write `model.onnx` and `model.json` (labels, signature, preprocessing) from the weights."""
+    def export(self, trained: Path, destination: Path, params: Params, *, prepared: Path) -> None:
+        """Write `model.onnx` and `model.json` (labels, signature, preprocessing) from the weights.
+
+        `prepared` is there for what needs to see data, such as calibrating a quantized model.
+        """
 
     def reference_scores(self, trained: Path, cases: Sequence[Any]) -> NDArray[np.float32]:
         """Scores (n, k) that the framework which trained the model gives n cases; the parity gate's truth.

@@ -42,7 +42,9 @@ def export(task: str) -> None:
 
     home = begin().home
     processed = home.processed(task)
-    stages.export(stages.pinned_inputs(home, task), processed / "trained", processed / "exported")
+    stages.export(
+        stages.pinned_inputs(home, task), processed / "prepared", processed / "trained", processed / "exported"
+    )
 
 
 @click.command()

@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 
 from recognizer.errors import FormatError, LabelError, SplitError, TrainingError
+from recognizer.evaluation import measure_parity
 from recognizer.ingest.recorded import Source
 from recognizer.ingest.split import Split
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
@@ -25,6 +26,7 @@ from recognizer.skeleton import JOINTS
 from recognizer.snapshot import write_snapshot
 from recognizer.tasks import Trainer
 from recognizer.windows import WindowSpec, to_windows
+from serving.action.predictor import ActionPredictor
 from training.action.trainer import ActionTrainer, cpu_flags
 
 CLASSES = ("low", "middle", "high")
@@ -50,7 +52,7 @@ def progress(share, line):
     if line.startswith(f"epoch {dies_in}/"):
         os.kill(os.getpid(), signal.SIGKILL)
 ActionTrainer().train(folder / "prepared", folder / "trained", params, parent=None, progress=progress)
-ActionTrainer().export(folder / "trained", folder / "exported", {})
+ActionTrainer().export(folder / "trained", folder / "exported", {}, prepared=folder / "prepared")
 """
 
 
@@ -98,7 +100,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     snapshot(folder / "snapshot")
     ActionTrainer().prepare(folder / "snapshot", folder / "prepared", PREPARE)
     train(folder / "prepared", folder / "trained")
-    ActionTrainer().export(folder / "trained", folder / "exported", {})
+    ActionTrainer().export(folder / "trained", folder / "exported", {}, prepared=folder / "prepared")
     return folder
 
 
@@ -170,6 +172,18 @@ def test_the_model_tells_nothing_about_the_machine_it_was_made_on(done: Path) ->
     content = (done / "exported" / "model.onnx").read_bytes()
     for trace in (str(done).encode(), str(Path(__file__).parents[2]).encode(), b".py", b"site-packages"):
         assert trace not in content
+
+
+def test_int8_comes_besides_and_answers_much_the_same(done: Path, tmp_path: Path) -> None:
+    ActionTrainer().export(done / "trained", tmp_path, {"int8": True}, prepared=done / "prepared")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.int8.onnx", "model.json", "model.onnx"]
+    for name in ("model.json", "model.onnx"):
+        assert (tmp_path / name).read_bytes() == (done / "exported" / name).read_bytes()
+    exact, quantized = (ActionPredictor(tmp_path, threads=1, model=name) for name in ("model.onnx", "model.int8.onnx"))
+    inputs = exact.inputs(clips(45, 300).sequences)
+    parity = measure_parity(exact.predict(inputs).scores, quantized.predict(inputs).scores)
+    assert parity.decisions_equal >= 0.95
+    assert parity.max_abs_diff
 
 
 def test_a_killed_and_resumed_training_gives_the_same_bytes(done: Path, tmp_path: Path) -> None:
@@ -271,14 +285,17 @@ def test_a_loss_that_is_no_number_ends_the_training(done: Path, tmp_path: Path) 
     assert not (tmp_path / "trained" / "weights.pt").exists()
 
 
-@pytest.mark.parametrize("damaged", ["parent", "prepared", "weights"])
+@pytest.mark.parametrize("damaged", ["parent", "prepared", "weights", "windows to calibrate with"])
 def test_what_cannot_be_read_is_named(done: Path, tmp_path: Path, damaged: str) -> None:
     foreign = tmp_path / "weights.pt"
     foreign.write_bytes(b"no weights")
     read = {
         "parent": lambda: train(done / "prepared", tmp_path / "trained", foreign),
         "prepared": lambda: train(tmp_path / "nothing", tmp_path / "trained"),
-        "weights": lambda: ActionTrainer().export(tmp_path, tmp_path / "exported", {}),
+        "weights": lambda: ActionTrainer().export(tmp_path, tmp_path / "exported", {}, prepared=tmp_path),
+        "windows to calibrate with": lambda: ActionTrainer().export(
+            done / "trained", tmp_path / "exported", {"int8": True}, prepared=tmp_path / "nothing"
+        ),
     }[damaged]
     with pytest.raises(FormatError) as caught:
         read()

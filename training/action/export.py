@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 
 import onnx
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from recognizer.skeleton import JOINTS
 from recognizer.windows import WindowSpec
 from training.action.params import ExportParams
+from training.action.provenance import forget_source
 from training.action.stgcn import Scorer, SkeletonNetwork
 
 INPUTS = ("keypoints", "visibility")
@@ -29,7 +33,7 @@ def to_onnx(network: SkeletonNetwork, spec: WindowSpec, params: ExportParams) ->
         # Both inputs share one batch axis; that is what is wanted.
         warnings.filterwarnings("ignore", message=".*shares the same shape constraints.*")
         program = torch.onnx.export(
-            Scorer(network).eval(),
+            Scorer(_folded(network)).eval(),
             (torch.zeros(*shape, 2), torch.ones(shape)),
             input_names=list(INPUTS),
             output_names=[OUTPUT],
@@ -41,21 +45,19 @@ def to_onnx(network: SkeletonNetwork, spec: WindowSpec, params: ExportParams) ->
         )
     assert program is not None
     model = program.model_proto
-    _forget_source(model)
+    forget_source(model)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
 
-def _forget_source(model: onnx.ModelProto) -> None:
-    """Drop what tells where and by which lines the graph was made: paths of this machine are not the model."""
-    model.doc_string = ""
-    del model.metadata_props[:]
-    for graph in (model.graph, *model.functions):
-        graph.doc_string = ""
-        del graph.metadata_props[:]
-        values = [*graph.value_info]
-        if isinstance(graph, onnx.GraphProto):
-            values += [*graph.input, *graph.output, *graph.initializer]
-        for part in (*graph.node, *values):
-            part.doc_string = ""
-            del part.metadata_props[:]
+def _folded(network: SkeletonNetwork) -> SkeletonNetwork:
+    """A copy for evaluation whose batch norms after a linear layer are part of its weights.
+
+    onnxruntime folds them into convolutions by itself, but sees no linear layer behind a transpose; and 8-bit, each
+    would be one more step that is not.
+    """
+    folded = copy.deepcopy(network).eval()
+    for block in folded.blocks:
+        block.space.weights = fuse_linear_bn_eval(block.space.weights, block.space_norm)
+        block.space_norm = nn.Identity()
+    return folded

@@ -153,20 +153,30 @@ class ActionTrainer:
         )
         shutil.rmtree(checkpoints, ignore_errors=True)
 
-    def export(self, trained: Path, destination: Path, params: Params) -> None:
+    def export(self, trained: Path, destination: Path, params: Params, *, prepared: Path) -> None:
         """Write `model.onnx` and `model.json`; the same weights give the same bytes.
 
+        With `int8` also `model.int8.onnx`, of the same inputs and outputs, calibrated on windows of `validation`.
+
         Raises:
-            FormatError: `weights.pt` cannot be read.
+            FormatError: `weights.pt` or, with `int8`, `prepared` cannot be read.
         """
         from training.action.export import INPUTS, OUTPUT, to_onnx
         from training.action.weights import load_weights
 
         chosen = read_params(ExportParams, params, "export")
         weights = load_weights(trained / "weights.pt")
+        # before the export, which takes seconds
+        validation = read_prepared(prepared).validation if chosen.int8 else None
         content = to_onnx(weights.network, weights.spec, chosen)
         destination.mkdir(parents=True, exist_ok=True)
         atomic_write(destination / "model.onnx", content)
+        if validation is not None:
+            from training.action.quantize import calibration_indices, quantize
+
+            clips = validation.subset(calibration_indices(len(validation)))
+            windows = dict(zip(INPUTS, to_windows(clips, weights.spec), strict=True))
+            atomic_write(destination / "model.int8.onnx", quantize(content, windows))
         window = ["batch", weights.spec.people, weights.spec.frames, len(JOINTS)]
         _write_json(
             destination / "model.json",
