@@ -18,10 +18,12 @@ from recognizer.errors import InputError, PluginError
 from recognizer.evaluation.behaviour import Invariance, golden_answers, measure_invariance
 from recognizer.evaluation.classification import evaluate_classification, summands
 from recognizer.evaluation.measured import Golden, Rival
-from recognizer.evaluation.paired import mcnemar, paired_difference, share
+from recognizer.evaluation.paired import paired_difference
 from recognizer.evaluation.parity import AGAIN, BATCHES, Parity, measure_parity
 from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.significance import mcnemar
 from recognizer.evaluation.slices import Slices, sequence_slices
+from recognizer.evaluation.summands import share
 from recognizer.gates import GateConfig
 from recognizer.gates.config import GoldenGate
 from recognizer.golden import read_golden

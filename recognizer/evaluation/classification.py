@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.errors import InputError, LabelError
-from recognizer.evaluation import paired
 from recognizer.evaluation.calibration import calibration_error, reliability_bins
 from recognizer.evaluation.record import ClassMeasure, Evaluation, SliceMeasure
+from recognizer.evaluation.summands import RATIOS, Summands, mean, mean_over_classes, share
 
 # Scores are float32: a probability below its resolution is as good as 0, and log(0) would be infinite.
 SMALLEST = float(np.finfo(np.float32).eps)
 SUM_TOLERANCE = 1e-3
 
-_MEANS = {f"{averaged}_{kind}": (kind, averaged) for averaged in ("macro", "weighted") for kind in paired.RATIOS}
+_MEANS = {f"{averaged}_{kind}": (kind, averaged) for averaged in ("macro", "weighted") for kind in RATIOS}
 PAIRED = ("accuracy", *_MEANS, "mean_confidence", "log_loss")
 """Metrics that are a smooth function of sums over cases, so that two models can be compared case by case."""
 
@@ -97,7 +97,7 @@ def _means(measures: Iterable[ClassMeasure]) -> dict[str, float]:
     return means
 
 
-def summands(metric: str, scores: NDArray[Any], labels: NDArray[Any]) -> paired.Summands:
+def summands(metric: str, scores: NDArray[Any], labels: NDArray[Any]) -> Summands:
     """What each case adds to a metric of `PAIRED`; scores: (n, k), labels: (n,), both as evaluated before.
 
     Raises:
@@ -105,14 +105,14 @@ def summands(metric: str, scores: NDArray[Any], labels: NDArray[Any]) -> paired.
     """
     answers = scores.argmax(axis=1)
     if metric == "accuracy":
-        return paired.share(answers == labels)
+        return share(answers == labels)
     rows = np.arange(len(scores))
     if metric == "mean_confidence":
-        return paired.mean(scores[rows, answers].astype(np.float64))
+        return mean(scores[rows, answers].astype(np.float64))
     if metric == "log_loss":
-        return paired.mean(-np.log(np.clip(scores[rows, labels].astype(np.float64), SMALLEST, 1.0)))
+        return mean(-np.log(np.clip(scores[rows, labels].astype(np.float64), SMALLEST, 1.0)))
     kind, averaged = _MEANS[metric]
-    return paired.mean_over_classes(kind, averaged, labels, answers, scores.shape[1])
+    return mean_over_classes(kind, averaged, labels, answers, scores.shape[1])
 
 
 def _slices(names: Sequence[str | None], right: NDArray[np.bool_]) -> dict[str, SliceMeasure]:

@@ -9,9 +9,10 @@ from typing import Any, Self
 from recognizer.errors import FormatError
 from recognizer.evaluation.behaviour import GoldenAnswer, Invariance
 from recognizer.evaluation.footprint import Footprint
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
 from recognizer.evaluation.parity import Parity
 from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.significance import McNemar
 
 FORMAT = 2
 

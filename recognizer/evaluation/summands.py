@@ -17,6 +17,9 @@ Ints = NDArray[np.int64]
 Metric = Callable[[Floats], tuple[Floats, Floats]]
 """Sums over cases (r, f) to the metric (r,) and its gradient (r, f); r resamples, f summands."""
 
+RATIOS = {"precision": (1.0, 1.0, 0.0), "recall": (1.0, 0.0, 1.0), "f1": (2.0, 1.0, 1.0)}
+"""Kind → factors: of how many are right, over how many are answered and how many are labelled."""
+
 
 @dataclass(frozen=True)
 class Summands:
@@ -63,7 +66,7 @@ def mean_over_classes(kind: str, averaged: str, labels: Ints, answers: Ints, cla
     values[rows, 0, labels] = labels == answers
     values[rows, 1, answers] = 1
     values[rows, 2, labels] = 1
-    of = {"precision": (1.0, 1.0, 0.0), "recall": (1.0, 0.0, 1.0), "f1": (2.0, 1.0, 1.0)}[kind]
+    of = RATIOS[kind]
 
     def metric(sums: Floats) -> tuple[Floats, Floats]:
         right, answered, labelled = np.moveaxis(sums.reshape(len(sums), 3, classes), 1, 0)

@@ -36,9 +36,13 @@ def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
     sent = f"{run.source}, {figure(run.rate)} a second" if run.rate is not None else run.source
     made = partial(Check.measured, GATE, n=n, min_cases=enough, cases="requests")
     yield Check.measured(GATE, "requests", float(n), threshold=float(enough), n=n, derivation=sent, cases="requests")
+    if run.not_asked:
+        reason = f"of {n:,} requests {run.not_asked:,} did not reach the candidate in time: the machine was too busy"
+        yield Check(GATE, "asked", float(n - run.not_asked), n, "min", None, n, Verdict.INCONCLUSIVE, reason)
+    strangers = max(run.by_another - run.not_asked, 0)
     kinds = [f"{kind} {count:,}" for kind, count in run.failed.items()]
-    kinds += [f"answered by another model {run.by_another:,}"] if run.by_another else []
-    lost = float(run.failures + run.by_another)
+    kinds += [f"answered by another model {strangers:,}"] if strangers else []
+    lost = float(run.failures + strangers)
     yield made("failed", lost, threshold=0.0, direction="max", derivation=", ".join(kinds))
     yield made("same_answer", run.agreement, threshold=1.0)
     yield made("max_difference", run.max_difference, threshold=gate.tolerance, direction="max")

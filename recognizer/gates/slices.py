@@ -13,8 +13,8 @@ from scipy import stats
 
 from recognizer.checks import Check, Verdict, figure
 from recognizer.evaluation.measured import Measured
-from recognizer.evaluation.significance import holm
 from recognizer.evaluation.record import Evaluation, SliceMeasure
+from recognizer.evaluation.significance import holm
 from recognizer.gates.config import GateConfig, SliceGate
 
 GATE = "slices"

@@ -123,7 +123,7 @@ def weights_outside(model):
         (other_input, "expected keypoints float32 [batch, 4, 100, 17, 2]"),
         (fixed_batch, "expected keypoints float32 [batch, 4, 100, 17, 2]"),
         (weights_outside, "weights in another file"),
-        (forget_everything, "cannot be judged: the model answered NaN"),
+        (forget_everything, "could not be evaluated: the model answered NaN"),
     ],
 )
 def test_what_is_no_model_of_the_task_is_told(place, exported, tmp_path, content, said):

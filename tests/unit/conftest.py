@@ -10,8 +10,9 @@ from recognizer.evaluation import Evaluation, Parity, evaluate_classification
 from recognizer.evaluation.behaviour import Invariance
 from recognizer.evaluation.footprint import Footprint
 from recognizer.evaluation.measured import Costs, Golden, Measured, Rival
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
 from recognizer.evaluation.sandbox import SandboxRun, ShadowRun
+from recognizer.evaluation.significance import McNemar
 
 CLASSES = ("walking", "running", "falling", "waving")
 CHAMPION = "c" * 64

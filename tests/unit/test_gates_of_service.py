@@ -138,6 +138,8 @@ def test_costs_that_were_not_measured_are_an_error(make):
         ({}, "failed", P, "failed 0 ≤ 0 on 1,000 requests"),
         ({"failed": {"status 500": 2}}, "failed", F, "failed 2 > 0 (status 500 2)"),
         ({"by_another": 3}, "failed", F, "failed 3 > 0 (answered by another model 3)"),
+        ({"by_another": 3, "not_asked": 3}, "failed", P, "failed 0 ≤ 0"),
+        ({"by_another": 3, "not_asked": 3}, "asked", INC, "of 1,000 requests 3 did not reach the candidate in time"),
         ({"agreed": 999}, "same_answer", F, "same_answer 0.999 < 1.000"),
         ({"compared": 0, "agreed": 0, "max_difference": None}, "same_answer", E, "same_answer is missing"),
         ({"max_difference": 0.01}, "max_difference", F, "max_difference 0.010 > 1.0e-4"),
