@@ -9,8 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from flows.inputs import BEST, Best
 from flows.snapshots import pin
-from flows.stages import BEST, Best
 from recognizer.checks import Verdict
 from recognizer.digest import sha256_file
 from recognizer.errors import NotFound, TrustError

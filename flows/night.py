@@ -16,9 +16,11 @@ from typing import Any, Self
 
 import structlog
 
-from flows.stages import StageInputs, package_classes
+from flows.inputs import StageInputs, package_classes
+from flows.stages import read_measured
 from recognizer.checks import Check
 from recognizer.errors import Conflict, RecognizerError, UsageError
+from recognizer.evaluation.measured import FLOAT, Measured
 from recognizer.home import Home, atomic_write
 from recognizer.identity import TrainingIdentity
 from recognizer.night import SUCCESSES, Outcome, Step
@@ -160,6 +162,15 @@ class NightRun:
         """Whether a champion of the same classes serves, with which the candidate can be compared in service."""
         champion = self.inputs.champion
         return champion is not None and package_classes(champion) == self.card.classes
+
+    @property
+    def form(self) -> str:
+        """Which form of the candidate was chosen, once it is judged."""
+        return str((self.notes(Step.JUDGE) or {}).get("form", FLOAT))
+
+    def measured(self) -> Measured:
+        """What was measured of the form that was chosen."""
+        return read_measured(self.folder / "evaluated", self.form)
 
     @property
     def rivals(self) -> dict[str, str | None]:

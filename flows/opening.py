@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import structlog
 
+from flows.inputs import StageInputs
 from flows.lineage import Lineage, find_best, find_lineage, has_weights, pin_inputs, weights_file
 from flows.night import NightRequest, NightResult, NightRun, note_failure
 from flows.packaging import mend_champion
 from flows.pipeline import install_stages
 from flows.snapshots import restore_snapshot
-from flows.stages import StageInputs
 from recognizer.errors import Conflict, LineageChanged, NightRunning, NoStore, NotFound
 from recognizer.gates import GateConfig
 from recognizer.golden import golden_folder

@@ -47,16 +47,23 @@ class Recipe:
     who: str = "nightly"
     override: str | None = None
 
-    def as_notes(self, digest: str) -> dict[str, Any]:
-        card, gates = self.card.model_dump(mode="json"), dict(self.gates)
-        return {"digest": digest, "card": card, "gates": gates, "who": self.who, "override": self.override}
+    def as_notes(self, digest: str, run: Path) -> dict[str, Any]:
+        """What the mark keeps; `run` is the night's folder, in which the model lies."""
+        return {
+            "digest": digest,
+            "model": self.model.relative_to(run).as_posix(),
+            "card": self.card.model_dump(mode="json"),
+            "gates": dict(self.gates),
+            "who": self.who,
+            "override": self.override,
+        }
 
     @classmethod
     def from_mark(cls, mark: Path, notes: Mapping[str, Any]) -> Self:
         """From `<run folder>/done/<night>/package.json`."""
         night = mark.parent
         return cls(
-            model=night.parent.parent / "exported" / "model.onnx",
+            model=night.parent.parent / notes.get("model", "exported/model.onnx"),
             card=PackageCard.model_validate(notes["card"]),
             gates=notes["gates"],
             night=night.name,

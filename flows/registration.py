@@ -15,17 +15,19 @@ from typing import Any
 import structlog
 
 from flows import foreign
+from flows.candidate import measure_forms
 from flows.contract import check_contract
+from flows.inputs import StageInputs
 from flows.lineage import find_best, find_lineage
 from flows.measuring import TestSet
 from flows.packaging import Recipe, make_package, make_version
 from flows.sandbox.candidate import try_candidate
 from flows.snapshots import restore_snapshot
-from flows.stages import StageInputs, measure
 from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
 from recognizer.errors import InputError, LabelError, NotFound
+from recognizer.evaluation.measured import FLOAT
 from recognizer.gates import GateConfig, judge
 from recognizer.golden import golden_folder
 from recognizer.home import atomic_write, checkout
@@ -116,7 +118,8 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     with foreign.laid_out(request.model, description) as exported:
         predictor = load_predictor(task)(exported, threads=settings.session_threads)
         foreign.require_inputs(description["inputs"], predictor.inputs(sets["test"].sequences[:1]), request.model)
-        measured, _ = measure(inputs, gates, TestSet.of(sets["test"], gates), exported, reference=None)
+        forms = measure_forms(inputs, gates, TestSet.of(sets["test"], gates), exported, reference=None)
+    measured, _ = forms[FLOAT]
     if measured.candidate is None:
         raise InputError(str(measured.problem), where=str(request.model), hint="mend the model, then register it again")
     night = night_of(datetime.now(UTC), settings.zone, settings.night_start)
@@ -157,7 +160,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
             )
     checks = judge(gates, measured, tried, made=contract.checks)
     digest = make_package(settings.home, recipe, checks)
-    atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest)).encode())
+    atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest, run)).encode())
     stored_checks.record(store, digest, [check.as_dict() for check in checks], lease=lease)
     version = make_version(settings, store, digest, checks, night=night, override=request.override, lease=lease).version
     blessed = worst(check.verdict for check in checks) is Verdict.PASSED or request.override is not None

@@ -24,7 +24,7 @@ def report_night(
 ) -> str:
     """Write the report of the night as far as it came; returns where it lies, as seen from the home."""
     evaluated = run.folder / "evaluated"
-    measured = stages.read_measured(evaluated) if (evaluated / stages.MEASURED).is_file() else None
+    measured = run.measured() if stages.has_measured(evaluated) else None
     training = read_training(run)
     seconds = {step.value: notes["seconds"] for step in Step if (notes := run.notes(step)) is not None}
     facts = ReportFacts(

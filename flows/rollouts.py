@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.release import plan_of
-from flows.stages import MEASURED, read_measured
+from flows.stages import has_measured, read_measured
 from flows.standing import resolve_version
 from recognizer.blessing import verify_blessing
 from recognizer.checks import Verdict
 from recognizer.errors import FormatError, LineageChanged, NotFound, UsageError
+from recognizer.evaluation.measured import FLOAT, INT8
 from recognizer.keys import Keyring
 from recognizer.package import BLESSING, PackageStore
 from recognizer.rollout.action import Wait
@@ -169,10 +170,11 @@ def _disagreement(settings: Settings, store: Store, chosen: versions.Version, ch
     row = next((row for row in nights.list(store, chosen.task) if row.id == chosen.night_id), None)
     if row is None or row.champion_digest != champion.digest:
         return None
-    identity = PackageStore(settings.home.packages).card(chosen.digest).identity
-    folder = settings.home.run(chosen.task, identity) / "evaluated"
+    card = PackageStore(settings.home.packages).card(chosen.digest)
+    evaluated = settings.home.run(chosen.task, card.identity) / "evaluated"
+    form = INT8 if card.precision == INT8 else FLOAT
     try:
-        return read_measured(folder).disagreement if (folder / MEASURED).is_file() else None
+        return read_measured(evaluated, form).disagreement if has_measured(evaluated, form) else None
     except FormatError:  # written by an earlier version
         return None
 

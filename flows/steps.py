@@ -16,13 +16,15 @@ from flows.registry import Registry
 from flows.release import end_rollouts, plan_of
 from flows.reporting import read_training, report_night
 from flows.sandbox.candidate import try_candidate
+from flows.stages import form_folder
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
-from recognizer.evaluation.measured import Measured
-from recognizer.gates import GateConfig, judge
+from recognizer.evaluation.measured import FLOAT, FORMS, Measured
+from recognizer.evaluation.sandbox import SandboxRun
+from recognizer.gates import GateConfig, choose_form
 from recognizer.home import atomic_write
 from recognizer.night import Outcome, Step, judge_night
-from recognizer.package import PackageCard
+from recognizer.package import MODEL, PackageCard
 from recognizer.report import Finding
 from recognizer.snapshot import SnapshotCard, read_set
 from recognizer.store import checks as stored_checks
@@ -88,28 +90,32 @@ def evaluate_model(run: NightRun) -> None:
 
 def judge_candidate(run: NightRun) -> NightResult | None:
     """Let the gates judge; a candidate that could not even be evaluated ends the night here: there is no package."""
-    measured = stages.read_measured(run.folder / "evaluated")
+    evaluated = run.folder / "evaluated"
+
+    def try_out(form: str) -> SandboxRun:
+        gate = _gates(run).gates.infra
+        assert gate is not None
+        return try_candidate(
+            run.settings,
+            gate,
+            exported=form_folder(run.folder / "exported", form),
+            card=_card(run, form),
+            champion=run.inputs.champion if run.has_rival else None,
+            snapshot=run.inputs.snapshot,
+        )
 
     def work() -> Mapping[str, Any]:
-        tried, gate = None, _gates(run).gates.infra
-        if measured.candidate is not None and gate is not None:
-            tried = try_candidate(
-                run.settings,
-                gate,
-                exported=run.folder / "exported",
-                card=_card(run, _keep_weights(run)),
-                champion=run.inputs.champion if run.has_rival else None,
-                snapshot=run.inputs.snapshot,
-            )
+        forms = {form: stages.read_measured(evaluated, form) for form in FORMS if stages.has_measured(evaluated, form)}
         contract = _checks(run.notes(Step.CONTRACT) or {})
-        checks = judge(_gates(run), measured, tried, made=contract)
+        choice = choose_form(_gates(run), forms, try_out, made=contract)
         return {
-            "checks": [check.as_dict() for check in checks],
-            "sandbox": None if tried is None else tried.as_dict(),
+            "checks": [check.as_dict() for check in choice.checks],
+            "sandbox": None if choice.sandbox is None else choice.sandbox.as_dict(),
+            "form": choice.form,
         }
 
     notes = run.once(Step.JUDGE, work)
-    if measured.candidate is not None:
+    if run.measured().candidate is not None:
         return None
     checks = _checks(notes)
     outcome, reason = judge_night(checks)
@@ -122,12 +128,12 @@ def package_model(run: NightRun) -> None:
 
     def work() -> Mapping[str, Any]:
         recipe = Recipe(
-            model=run.folder / "exported" / "model.onnx",
-            card=_card(run, _keep_weights(run)),
-            gates=_gates(run).by_gate(stages.read_measured(run.folder / "evaluated")),
+            model=form_folder(run.folder / "exported", run.form) / MODEL,
+            card=_card(run, run.form),
+            gates=_gates(run).by_gate(run.measured()),
             night=run.row.night,
         )
-        return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)))
+        return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)), run.folder)
 
     digest = run.once(Step.PACKAGE, work)["digest"]
     if run.row.digest is None:
@@ -139,7 +145,6 @@ def register_version(run: NightRun) -> None:
     """Give the digest its version: in MLflow, then in the store. Exactly once, by the digest."""
 
     def work() -> Mapping[str, Any]:
-        measured = stages.read_measured(run.folder / "evaluated")
         registered = make_version(
             run.settings,
             run.store,
@@ -156,7 +161,7 @@ def register_version(run: NightRun) -> None:
             lease=run.lease,
             version=registered.version,
             mlflow_run=registered.run_id,
-            metrics=_metrics(measured),
+            metrics=_metrics(run.measured()),
         )
         return {"version": registered.version, "run_id": registered.run_id}
 
@@ -184,7 +189,6 @@ def promote_version(run: NightRun) -> NightResult:
         version, digest = int((run.notes(Step.REGISTER) or {})["version"]), _digest(run)
 
         def release() -> Mapping[str, Any]:
-            measured = stages.read_measured(run.folder / "evaluated")
             rollout = rollouts.start(
                 run.store,
                 task=run.row.task,
@@ -194,7 +198,7 @@ def promote_version(run: NightRun) -> NightResult:
                 reason=reason,
                 who=f"night {run.row.night}",
                 strategy=run.settings.strategy,
-                plan=plan_of(run.settings, measured.disagreement),
+                plan=plan_of(run.settings, run.measured().disagreement),
                 key=f"{run.row.task}/{run.row.night}/{run.row.inputs[:16]}",
                 lease=run.lease,
                 home=run.settings.home,
@@ -277,10 +281,9 @@ def _keep_weights(run: NightRun) -> str:
     return digest
 
 
-def _card(run: NightRun, weights: str) -> PackageCard:
+def _card(run: NightRun, form: str) -> PackageCard:
     model = json.loads((run.folder / "exported" / "model.json").read_text())
     training = read_training(run)
-    measured = stages.read_measured(run.folder / "evaluated")
     return PackageCard(
         task=run.row.task,
         classes=model["classes"],
@@ -293,11 +296,11 @@ def _card(run: NightRun, weights: str) -> PackageCard:
         identity=run.identity.digest,
         code=run.identity.code,
         parent=run.row.parent,
-        weights=weights,
+        weights=_keep_weights(run),
         seed=run.row.seed,
-        precision=training["precision"],
+        precision=training["precision"] if form == FLOAT else form,
         threads=training.get("threads"),
-        metrics=_metrics(measured),
+        metrics=_metrics(stages.read_measured(run.folder / "evaluated", form)),
     )
 
 

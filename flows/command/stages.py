@@ -14,9 +14,10 @@ def prepare(task: str) -> None:
     """DVC stage: turn the pinned snapshot of TASK into what `train` reads."""
     from flows import stages
     from flows.command.session import begin
+    from flows.inputs import pinned_inputs
 
     home = begin().home
-    stages.prepare(stages.pinned_inputs(home, task), home.processed(task) / "prepared")
+    stages.prepare(pinned_inputs(home, task), home.processed(task) / "prepared")
 
 
 @click.command()
@@ -25,12 +26,13 @@ def train(task: str) -> None:
     """DVC stage: fit TASK on what `prepare` made; a killed training goes on from its checkpoint."""
     from flows import stages
     from flows.command.session import begin
+    from flows.inputs import pinned_inputs
     from flows.progress import progress_bar
 
     home = begin().home
     processed = home.processed(task)
     with progress_bar(f"training {task}") as progress:
-        stages.train(stages.pinned_inputs(home, task), processed / "prepared", processed / "trained", progress)
+        stages.train(pinned_inputs(home, task), processed / "prepared", processed / "trained", progress)
 
 
 @click.command()
@@ -39,12 +41,11 @@ def export(task: str) -> None:
     """DVC stage: write the trained TASK model as one ONNX file."""
     from flows import stages
     from flows.command.session import begin
+    from flows.inputs import pinned_inputs
 
     home = begin().home
     processed = home.processed(task)
-    stages.export(
-        stages.pinned_inputs(home, task), processed / "prepared", processed / "trained", processed / "exported"
-    )
+    stages.export(pinned_inputs(home, task), processed / "prepared", processed / "trained", processed / "exported")
 
 
 @click.command()
@@ -65,6 +66,7 @@ def evaluate(
     from flows.command.session import begin, existing_store
     from flows.command.terminal import show_evaluation
     from flows.evaluation import evaluate_version
+    from flows.inputs import pinned_inputs
     from recognizer.errors import NotFound, PluginError, UsageError
     from recognizer.tasks import require_task
 
@@ -76,7 +78,7 @@ def evaluate(
             hint=f"recognizer evaluate {task} --data FILE --meta META",
         )
     if model is None and data is None:
-        processed, inputs = settings.home.processed(task), stages.pinned_inputs(settings.home, task)
+        processed, inputs = settings.home.processed(task), pinned_inputs(settings.home, task)
         if not (processed / "exported" / "model.onnx").is_file():
             raise NotFound(
                 "the DVC stages have made no model yet",

@@ -15,6 +15,9 @@ from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.significance import McNemar
 
 FORMAT = 2
+FLOAT, INT8 = "float", "int8"
+FORMS = (FLOAT, INT8)
+"""Forms of a model: as the network was trained, or quantized to 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,18 @@ class Golden:
 
 @dataclass(frozen=True)
 class Costs:
-    """What candidate and champion cost in one run; None when there is no champion to run beside."""
+    """What a candidate costs, and in the same run the champion (where there is one) and the float form (of 8 bits)."""
 
     candidate: Footprint
     champion: Footprint | None
+    float_form: Footprint | None = None
+
+    @property
+    def faster(self) -> float | None:
+        """How many times as fast as its float form it is; None for a candidate that is in float."""
+        if self.float_form is None:
+            return None
+        return self.float_form.latency_p50_ms / max(self.candidate.latency_p50_ms, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,7 @@ class Measured:
         best: metric → digest of the best version that was ever blessed on this test set, None where there is none.
         parity: by the number of cases at once; `again` is the same input a second time.
         invariances: of the changes of the input that were tried.
+        form: `float` or `int8`.
     """
 
     classes: tuple[str, ...]
@@ -99,6 +111,7 @@ class Measured:
     golden: Golden | None = None
     invariances: tuple[Invariance, ...] = ()
     costs: Costs | None = None
+    form: str = FLOAT
 
     @property
     def opponent(self) -> Rival | None:
@@ -127,6 +140,7 @@ class Measured:
             "costs": None
             if self.costs is None
             else {name: one and one.as_dict() for name, one in vars(self.costs).items()},
+            "form": self.form,
         }
 
     @classmethod
@@ -159,6 +173,7 @@ class Measured:
                 costs=None
                 if costs is None
                 else Costs(**{name: one and Footprint.from_dict(one) for name, one in costs.items()}),
+                form=plain["form"],
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"measurements that cannot be read: {error}", hint=hint) from error

@@ -8,7 +8,8 @@ Whatever is configured gets at least one check out of `judge`; what was not meas
 """
 
 from recognizer.checks import Check, Direction, Verdict, worst
+from recognizer.gates.choice import Choice, choose_form
 from recognizer.gates.config import GateConfig, Gates
 from recognizer.gates.judge import judge
 
-__all__ = ["Check", "Direction", "GateConfig", "Gates", "Verdict", "judge", "worst"]
+__all__ = ["Check", "Choice", "Direction", "GateConfig", "Gates", "Verdict", "choose_form", "judge", "worst"]

@@ -115,6 +115,12 @@ class ParityBound(_Section):
     decisions_equal: Annotated[Number, Field(gt=0, le=1)] = 1.0
 
 
+class ParityGate(ParityBound):
+    """`int8`: of an 8-bit form, whose scores are not those of the trained network to many digits."""
+
+    int8: ParityBound | None = None
+
+
 class Budget(_Section):
     """What it may cost: at most `max`, and `ratio` times what the champion does in the same run, and `slack` more."""
 
@@ -156,7 +162,7 @@ class Gates(_Section):
     ) = None
     slices: SliceGate | None = None
     golden: GoldenGate | None = None
-    parity: ParityBound | None = None
+    parity: ParityGate | None = None
     budgets: Annotated[dict[str, Budget], Field(min_length=1), _known(COSTS, "cost")] | None = None
     infra: InfraGate | None = None
 

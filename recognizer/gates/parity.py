@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recognizer.checks import Check
-from recognizer.evaluation.measured import Measured
+from recognizer.evaluation.measured import FLOAT, Measured
 from recognizer.evaluation.parity import AGAIN, BATCHES
 from recognizer.gates.config import GateConfig
 
@@ -14,8 +14,12 @@ GATE = "parity"
 
 def parity_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
     """The largest difference of a score and the share of equal answers, each at its worst number of cases at once."""
-    bound = config.gates.parity
+    gate = config.gates.parity
+    if gate is None:
+        return
+    bound = gate if measured.form == FLOAT else gate.int8
     if bound is None:
+        yield Check.unmeasured(GATE, "max_abs_diff", f"no bound is configured for {measured.form}")
         return
     batches = [str(size) for size in BATCHES]
     absent = [name for name in (*batches, AGAIN) if name not in measured.parity]

@@ -34,15 +34,12 @@ class ActionPredictor:
     task = "action"
     endpoint: ClassVar = "serving.action.answer:ActionEndpoint"  # by name: evaluation needs the model alone
 
-    def __init__(self, package: Path, *, threads: int, model: str = "model.onnx") -> None:
-        """`package` holds `model.onnx` and `package.json`, or `model.json` before the model was packaged.
-
-        `model` names another file beside it, such as the `model.int8.onnx` that an export leaves.
-        """
+    def __init__(self, package: Path, *, threads: int) -> None:
+        """`package` holds `model.onnx` and `package.json`, or `model.json` before the model was packaged."""
         content = _read_description(package)
         self.classes: tuple[str, ...] = tuple(str(name) for name in content["classes"])
         self.spec = WindowSpec.from_dict(content["preprocessing"])
-        self._session = _open_session(package / model, threads)
+        self._session = _open_session(package / "model.onnx", threads)
 
     def inputs(self, sequences: Sequence[Any]) -> dict[str, NDArray[np.float32]]:
         """Arrays `keypoints` (n, M, T, 17, 2) and `visibility` (n, M, T, 17) of n sequences or request windows."""

@@ -176,10 +176,10 @@ def test_the_model_tells_nothing_about_the_machine_it_was_made_on(done: Path) ->
 
 def test_int8_comes_besides_and_answers_much_the_same(done: Path, tmp_path: Path) -> None:
     ActionTrainer().export(done / "trained", tmp_path, {"int8": True}, prepared=done / "prepared")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.int8.onnx", "model.json", "model.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["int8", "model.json", "model.onnx"]
     for name in ("model.json", "model.onnx"):
         assert (tmp_path / name).read_bytes() == (done / "exported" / name).read_bytes()
-    exact, quantized = (ActionPredictor(tmp_path, threads=1, model=name) for name in ("model.onnx", "model.int8.onnx"))
+    exact, quantized = (ActionPredictor(folder, threads=1) for folder in (tmp_path, tmp_path / "int8"))
     inputs = exact.inputs(clips(45, 300).sequences)
     parity = measure_parity(exact.predict(inputs).scores, quantized.predict(inputs).scores)
     assert parity.decisions_equal >= 0.95

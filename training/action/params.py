@@ -111,7 +111,7 @@ class ExportParams(_Params):
 
     opset: int = Field(default=20, ge=18)
     largest_batch: int = Field(default=64, ge=2)
-    int8: bool = Field(default=False, description="whether `model.int8.onnx` is made besides")
+    int8: bool = Field(default=False, description="whether an 8-bit form is made besides")
 
 
 def read_params(kind: type[Chosen], content: Mapping[str, Any], stage: str) -> Chosen:

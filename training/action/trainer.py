@@ -156,7 +156,8 @@ class ActionTrainer:
     def export(self, trained: Path, destination: Path, params: Params, *, prepared: Path) -> None:
         """Write `model.onnx` and `model.json`; the same weights give the same bytes.
 
-        With `int8` also `model.int8.onnx`, of the same inputs and outputs, calibrated on windows of `validation`.
+        With `int8` also a sub-folder `int8` with both files of the 8-bit form, of the same inputs and outputs,
+        calibrated on windows of `validation`.
 
         Raises:
             FormatError: `weights.pt` or, with `int8`, `prepared` cannot be read.
@@ -169,29 +170,29 @@ class ActionTrainer:
         # before the export, which takes seconds
         validation = read_prepared(prepared).validation if chosen.int8 else None
         content = to_onnx(weights.network, weights.spec, chosen)
-        destination.mkdir(parents=True, exist_ok=True)
-        atomic_write(destination / "model.onnx", content)
+        models = {destination: content}
         if validation is not None:
             from training.action.quantize import calibration_indices, quantize
 
             clips = validation.subset(calibration_indices(len(validation)))
             windows = dict(zip(INPUTS, to_windows(clips, weights.spec), strict=True))
-            atomic_write(destination / "model.int8.onnx", quantize(content, windows))
+            models[destination / "int8"] = quantize(content, windows)
         window = ["batch", weights.spec.people, weights.spec.frames, len(JOINTS)]
-        _write_json(
-            destination / "model.json",
-            {
-                "task": self.task,
-                "classes": list(weights.classes),
-                "inputs": [
-                    {"name": INPUTS[0], "dtype": "float32", "shape": [*window, 2]},
-                    {"name": INPUTS[1], "dtype": "float32", "shape": window},
-                ],
-                "outputs": [{"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(weights.classes)]}],
-                "preprocessing": weights.spec.as_dict(),
-                "largest_batch": chosen.largest_batch,
-            },
-        )
+        description = {
+            "task": self.task,
+            "classes": list(weights.classes),
+            "inputs": [
+                {"name": INPUTS[0], "dtype": "float32", "shape": [*window, 2]},
+                {"name": INPUTS[1], "dtype": "float32", "shape": window},
+            ],
+            "outputs": [{"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(weights.classes)]}],
+            "preprocessing": weights.spec.as_dict(),
+            "largest_batch": chosen.largest_batch,
+        }
+        for folder, model in models.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic_write(folder / "model.onnx", model)
+            _write_json(folder / "model.json", description)
 
     def reference_scores(self, trained: Path, cases: Sequence[Any]) -> NDArray[np.float32]:
         """Scores (n, k) of n sequences by the trained network in torch, single precision, on windows as it was trained.

@@ -1,0 +1,140 @@
+"""A candidate as the gates see it, short of the real service: in float and, where it was quantized, in 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from flows import measuring
+from flows.inputs import StageInputs, package_classes, package_digest
+from recognizer.errors import InputError, PluginError
+from recognizer.evaluation.measured import FLOAT, INT8, Costs, Measured, Rival
+from recognizer.gates import GateConfig
+from recognizer.package import MODEL
+from recognizer.sequences import SequenceSet
+from recognizer.snapshot import read_snapshot
+from recognizer.tasks import load_predictor
+from serving.footprint import measure_footprints
+
+THREADS = 1
+"""Of a session while a model is measured: as in service by default, and the scores are the same on every machine."""
+FASTER = 1.1
+"""So many times as fast as the other form an 8-bit form has to be: for less nobody takes other answers."""
+CANDIDATE = "candidate"
+
+log = structlog.get_logger("recognizer.night")
+
+Reference = Callable[[Sequence[Any]], np.ndarray]
+"""n cases → scores (n, k)."""
+Answers = dict[str, np.ndarray]
+"""Model → scores (n, k)."""
+
+
+def forms(exported: Path) -> dict[str, Path]:
+    """The forms of an exported model and their folders: `float`, and `int8` where it was quantized."""
+    return {FLOAT: exported} | ({INT8: exported / INT8} if (exported / INT8 / MODEL).is_file() else {})
+
+
+def measure_forms(
+    inputs: StageInputs, config: GateConfig, test: measuring.TestSet, exported: Path, reference: Reference | None
+) -> dict[str, tuple[Measured, Answers]]:
+    """What the gates judge of each form of an exported model that may be chosen, and the answers it rests on.
+
+    An 8-bit form that is not faster by `FASTER` in the same run is no choice and not looked at further.
+
+    Args:
+        exported: folder of the candidate, as `load_predictor(task)` takes it.
+        reference: scores of the network it was exported from; None where there is none.
+    """
+    found = forms(exported)
+    try:
+        costs = weigh(inputs, found, test.cases) if config.gates.budgets is not None else {}
+    except (InputError, PluginError) as error:
+        if inputs.champion is not None and str(inputs.champion) in (error.where or ""):
+            raise  # the champion's fault says nothing about the candidate
+        return {FLOAT: (replace(_standing(inputs, test), problem=measuring.problem_of(error)), {})}
+    made = {FLOAT: measure(inputs, config, test, exported, reference, costs.get(FLOAT))}
+    if INT8 in costs and (costs[INT8].faster or 0.0) >= FASTER:
+        measured, answers = measure(inputs, config, test, found[INT8], reference, costs[INT8])
+        made[INT8] = replace(measured, form=INT8), answers
+    return made
+
+
+def weigh(inputs: StageInputs, found: Mapping[str, Path], test: SequenceSet) -> dict[str, Costs]:
+    """What each form costs, and the champion, all in one run. An 8-bit form that breaks the run is left out of it.
+
+    Raises:
+        InputError, PluginError: another model failed; `where` is its folder.
+    """
+    champion = [inputs.champion] if inputs.champion is not None else []
+    try:
+        weighed = measure_footprints(inputs.task, [*found.values(), *champion], test.sequences, threads=THREADS)
+    except (InputError, PluginError) as error:
+        if INT8 not in found or str(found[INT8]) not in (error.where or ""):
+            raise
+        log.warning("the 8-bit model cannot be used", problem=str(error))
+        return weigh(inputs, {FLOAT: found[FLOAT]}, test)
+    beside = weighed[-1] if champion else None
+    each = dict(zip(found, weighed, strict=False))
+    return {form: Costs(one, beside, None if form == FLOAT else each[FLOAT]) for form, one in each.items()}
+
+
+def measure(
+    inputs: StageInputs,
+    config: GateConfig,
+    test: measuring.TestSet,
+    model: Path,
+    reference: Reference | None,
+    costs: Costs | None,
+) -> tuple[Measured, Answers]:
+    """One form of a candidate beside its rivals, on the same frozen test set.
+
+    Args:
+        model: its folder, as `load_predictor(task)` takes it.
+    """
+    standing, classes = _standing(inputs, test), test.cases.classes
+    try:
+        predictor = load_predictor(inputs.task)(model, threads=THREADS)
+        scores, parity = measuring.measure_batches(predictor, test.cases.sequences, reference)
+        candidate = test.evaluate(scores)
+    except (InputError, PluginError) as error:
+        return replace(standing, problem=measuring.problem_of(error)), {}
+    answers = {CANDIDATE: scores}
+    rivals: dict[str, Rival] = {}
+    for digest, version, package in _rivals(inputs, classes):
+        answers[digest] = measuring.answer(load_predictor(inputs.task)(package, threads=THREADS), test.cases.sequences)
+        rivals[digest] = measuring.compare(config, test, scores, answers[digest], digest=digest, version=version)
+    made = replace(standing, candidate=candidate, rivals=rivals, parity=parity, costs=costs)
+    if (golden := config.gates.golden) is not None:
+        synthetic = read_snapshot(inputs.snapshot).synthetic
+        made = replace(
+            made,
+            golden=measuring.ask_golden(predictor, inputs.golden, classes, synthetic=synthetic),
+            invariances=tuple(measuring.change_inputs(predictor, test.cases, scores, golden)),
+        )
+    return made, answers
+
+
+def _standing(inputs: StageInputs, test: measuring.TestSet) -> Measured:
+    """What is known before anything is measured."""
+    return Measured(
+        test.cases.classes,
+        None,
+        champion=None if inputs.champion is None else package_digest(inputs.champion),
+        champion_classes=None if inputs.champion is None else package_classes(inputs.champion),
+        best={metric: one and one.digest for metric, one in inputs.best.items()},
+    )
+
+
+def _rivals(inputs: StageInputs, classes: tuple[str, ...]) -> list[tuple[str, int | None, Path]]:
+    """Digest, version and folder of every model that the candidate is compared with, each once."""
+    found = {one.digest: (one.digest, one.version, one.package) for one in inputs.best.values() if one is not None}
+    if inputs.champion is not None and package_classes(inputs.champion) == classes:
+        digest = package_digest(inputs.champion)
+        found[digest] = (digest, found[digest][1] if digest in found else None, inputs.champion)
+    return list(found.values())
