@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TASK := action
 
-.PHONY: help nightly test check format docs bench bench-judge bench-swap serve clean
+.PHONY: help nightly test check format docs bench bench-gates bench-judge bench-swap serve clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: .venv/installed-dev ## write docs/cli.md anew from --help
 
 bench: .venv/installed ## training speed, window latency, what a night costs beyond training
 	@$(BIN)/python -m benchmarks.night
+
+bench-gates: .venv/installed ## how often the relative gate lets a worse model through, and a good one
+	@$(BIN)/python -m benchmarks.promotions --plots docs
 
 bench-judge: .venv/installed ## how often the judge of a rollout is wrong, and how soon it is right
 	@$(BIN)/python -m benchmarks.judge
