@@ -9,6 +9,8 @@ from typing import Any
 from flows import stages
 from flows.night import NightRun
 from recognizer.checks import Check
+from recognizer.evaluation.sandbox import SandboxRun
+from recognizer.gates import GateConfig
 from recognizer.night import Outcome, Step
 from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report
 
@@ -24,7 +26,7 @@ def report_night(
 ) -> str:
     """Write the report of the night as far as it came; returns where it lies, as seen from the home."""
     evaluated = run.folder / "evaluated"
-    measured = stages.read_measured(evaluated) if (evaluated / stages.MEASURED).is_file() else None
+    measured = stages.read_measured(evaluated) if run.notes(Step.EVALUATE) is not None else None
     training = read_training(run)
     seconds = {step.value: notes["seconds"] for step in Step if (notes := run.notes(step)) is not None}
     facts = ReportFacts(
@@ -43,13 +45,20 @@ def report_night(
         training=TrainingFacts.from_dict(training, seconds=seconds.get(Step.TRAIN.value)) if training else None,
         steps=seconds,
         checks=checks,
-        candidate=measured.candidate if measured else None,
-        champion=measured.opponent.evaluation if measured and measured.opponent else None,
+        measured=measured,
+        sandbox=_sandbox(run),
+        gates=GateConfig.read(run.inputs.params["evaluate"], task=run.row.task),
         champion_version=run.row.champion_version,
         card=run.card,
         findings=tuple(findings),
     )
     return str(write_report(run.report_folder, facts).relative_to(run.settings.home.root))
+
+
+def _sandbox(run: NightRun) -> SandboxRun | None:
+    """What the real service made of the candidate; None when it was not tried."""
+    plain = (run.notes(Step.JUDGE) or {}).get("sandbox")
+    return None if plain is None else SandboxRun.from_dict(plain)
 
 
 def read_training(run: NightRun) -> dict[str, Any]:

@@ -9,18 +9,24 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recognizer.checks import figure
+from recognizer.checks import Verdict, figure, worst
 from recognizer.evaluation.comparison import compare
 from recognizer.home import atomic_write, writing
 from recognizer.report import table
+from recognizer.report.difference_plot import difference_plot
 from recognizer.report.facts import ReportFacts
-from recognizer.report.plots import Plot, make_plots
+from recognizer.report.latency_plot import latency_plot
+from recognizer.report.plots import Plot, confusion_plot, reliability_plot
+from recognizer.report.slice_plot import slice_plot
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-PLOT_FILES = frozenset({"confusion.svg", "reliability.svg", "classes.svg", "subjects.svg"})
+PLOT_FILES = frozenset(
+    f"{name}.svg" for name in ("confusion", "reliability", "differences", "slices", "latency", "classes", "subjects")
+)
+"""Also those of earlier versions of this page."""
 HEADLINES = {
     "promoted": "The candidate became champion",
     "released": "The candidate was blessed and is being rolled out",
@@ -28,6 +34,7 @@ HEADLINES = {
     "unchanged": "Nothing new to judge",
     "failed": "The night failed",
 }
+CONTRACT = "contract"
 TONES = {"promoted": "good", "released": "good", "rejected": "bad", "failed": "bad"}
 
 
@@ -39,7 +46,7 @@ def write_report(folder: Path, facts: ReportFacts) -> Path:
     Raises:
         StorageError: the disk did not take it.
     """
-    plots = make_plots(facts.candidate, facts.champion) if facts.candidate is not None else ()
+    plots = make_plots(facts)
     content = _content(facts, plots)
     with writing(folder):
         for name in PLOT_FILES - {f"{plot.name}.svg" for plot in plots}:
@@ -52,16 +59,41 @@ def write_report(folder: Path, facts: ReportFacts) -> Path:
     return page
 
 
+def make_plots(facts: ReportFacts) -> tuple[Plot, ...]:
+    """Every plot that what was measured allows, in the order of the page."""
+    measured, candidate = facts.measured, facts.candidate
+    if measured is None or candidate is None:
+        return ()
+    gates = None if facts.gates is None else facts.gates.gates
+    floor = None if gates is None or gates.slices is None else gates.slices.floor
+    found = (
+        difference_plot(measured, None if gates is None else gates.relative),
+        slice_plot(candidate, facts.champion, floor),
+        confusion_plot(candidate),
+        reliability_plot(candidate),
+        None if measured.costs is None else latency_plot(measured.costs, None if gates is None else gates.budgets),
+    )
+    return tuple(plot for plot in found if plot is not None)
+
+
 def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
+    said, refusals = _reason(facts)
     return {
         "facts": facts,
         "headline": _headline(facts),
         "tone": TONES.get(facts.outcome, "plain"),
+        "reason": said,
+        "refusals": refusals,
         "plots": plots,
         "tiles": _tiles(facts),
+        "gates": _gates(facts),
         "check_columns": table.CHECK_COLUMNS,
+        "folded": _folded(facts),
         "checks": table.check_rows(facts.checks),
+        "standing": _standing(facts),
         **_tables(facts),
+        **_behaviour(facts),
+        "sandbox": [] if facts.sandbox is None else table.sandbox_rows(facts.sandbox),
         "lineage": _lineage(facts),
         "training": _training(facts),
         "steps": [(name, f"{seconds:,.1f} s") for name, seconds in facts.steps.items()],
@@ -71,30 +103,98 @@ def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
 
 
 def _headline(facts: ReportFacts) -> str:
-    if facts.outcome == "rejected" and facts.candidate is None:
+    if facts.outcome == "rejected" and facts.measured is None:
         return "The data was refused, and nothing was trained"
+    if facts.outcome == "rejected" and facts.candidate is None:
+        return "The candidate could not be evaluated"
     return HEADLINES.get(facts.outcome, f"The night ended: {facts.outcome}")
+
+
+def _reason(facts: ReportFacts) -> tuple[str, list[tuple[str, str, str]]]:
+    """The reason, and the checks that said no as (name, verdict, reason) where it is nothing but a list of them."""
+    refusals = [check for check in facts.checks if check.verdict is not Verdict.PASSED]
+    if len(refusals) < 2 or not all(check.reason in facts.reason for check in refusals):
+        return facts.reason, []
+    said = facts.reason.partition(": ")[0]
+    named: dict[tuple[str, str], list[str]] = {}  # a candidate that broke breaks every gate, for one reason
+    for check in refusals:
+        name = check.gate if check.name == check.gate else f"{check.gate}/{check.name}"
+        named.setdefault((check.verdict.value, check.reason), []).append(name)
+    return f"{said}:", [(", ".join(names), verdict, reason) for (verdict, reason), names in named.items()]
+
+
+def _gates(facts: ReportFacts) -> list[tuple[str, str, str]]:
+    """Each gate with its worst verdict and how many checks it made, in their order."""
+    found = []
+    for gate in dict.fromkeys(check.gate for check in facts.checks):
+        verdicts = [check.verdict for check in facts.checks if check.gate == gate]
+        said = worst(verdicts)
+        broken = sum(one is not Verdict.PASSED for one in verdicts)
+        some = f"{broken} of " if 0 < broken < len(verdicts) else ""
+        found.append((gate, said.value, f"{some}{len(verdicts)} check{'s' if len(verdicts) != 1 else ''}"))
+    return found
+
+
+def _folded(facts: ReportFacts) -> int:
+    """How many checks of the data contract, which come first, need not be seen at once: all, when all passed."""
+    first = next((place for place, check in enumerate(facts.checks) if check.gate != CONTRACT), 0)
+    return first if all(check.verdict is Verdict.PASSED for check in facts.checks[:first]) else 0
+
+
+def _standing(facts: ReportFacts) -> str:
+    """What was judged on, and against whom."""
+    if facts.candidate is None:
+        return ""
+    test = None if facts.card is None else facts.card.sets.get("test")
+    people = f" of {len(test.subjects):,} people" if test is not None and test.subjects else ""
+    which = f" (digest {facts.card.test_digest[:12]})" if facts.card is not None else ""
+    on = f"{facts.candidate.n:,} cases{people} that training never sees{which}"
+    version = facts.champion_version
+    if facts.champion is not None:
+        return f"Candidate and champion{'' if version is None else f' (version {version})'} answered the same {on}."
+    if version is not None:
+        return f"The candidate answered {on}. Champion version {version} was not compared; the gates say why."
+    return (
+        f"The candidate answered {on}. There is no champion to compare with: this is the first version of its lineage."
+    )
 
 
 def _tables(facts: ReportFacts) -> dict[str, Any]:
     """The tables of the evaluation; without a champion they have no column for one."""
-    candidate, champion = facts.candidate, facts.champion
-    if candidate is None:
+    measured, candidate, champion = facts.measured, facts.candidate, facts.champion
+    if measured is None or candidate is None:
         return {}
     alone = champion is None
 
     def cut(rows: list[table.Row], width: int) -> list[table.Row]:
         return [row[:width] for row in rows] if alone else rows
 
+    kinds = ((kind, table.slice_rows(kind, candidate, measured.opponent)) for kind in table.slices_of(candidate))
     return {
         "metric_columns": table.METRIC_COLUMNS[: 2 if alone else None],
         "metrics": cut(table.metric_rows(candidate, champion), 2),
+        "rival_columns": table.RIVAL_COLUMNS,
+        "rivals": table.rival_rows(table.rivals_of(measured)),
+        "difference_columns": table.DIFFERENCE_COLUMNS,
+        "differences": table.difference_rows(measured),
         "confusion_columns": table.CONFUSION_COLUMNS,
         "confusions": table.confusion_rows(candidate),
         "class_columns": table.CLASS_COLUMNS[: -1 if alone else None],
         "classes": cut(table.class_rows(candidate, champion), -1),
-        "slice_columns": table.SLICE_COLUMNS[: -1 if alone else None],
-        "slices": cut(table.slice_rows(candidate, champion), -1),
+        "slice_columns": table.SLICE_COLUMNS[: -2 if alone else None],
+        "slices": [(table.spoken(kind), cut(rows, -2)) for kind, rows in kinds if rows],
+    }
+
+
+def _behaviour(facts: ReportFacts) -> dict[str, Any]:
+    """Golden cases and changed inputs; empty where nobody asked."""
+    measured = facts.measured
+    if measured is None:
+        return {"golden": "", "changes": []}
+    return {
+        "golden": "" if measured.golden is None else table.golden_sentence(measured.golden),
+        "change_columns": table.CHANGE_COLUMNS,
+        "changes": table.change_rows(measured),
     }
 
 
@@ -107,8 +207,9 @@ def _tiles(facts: ReportFacts) -> list[tuple[str, str, str]]:
         if row.metric in ("accuracy", "macro_f1", "worst_class_recall"):
             beside = "" if row.change is None else f"{table.signed(row.change)} against the champion"
             tiles.append((table.spoken(row.metric), figure(row.candidate), beside))
-    subjects = len(facts.candidate.slices.get("subject", {}))
-    tiles.append(("test cases", f"{facts.candidate.n:,}", f"of {subjects:,} people" if subjects else ""))
+    test = None if facts.card is None else facts.card.sets.get("test")
+    people = f"of {len(test.subjects):,} people" if test is not None and test.subjects else ""
+    tiles.append(("test cases", f"{facts.candidate.n:,}", people))
     return tiles
 
 
