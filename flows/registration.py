@@ -22,7 +22,7 @@ from flows.measuring import TestSet
 from flows.packaging import Recipe, make_package, make_version
 from flows.sandbox.candidate import try_candidate
 from flows.snapshots import restore_snapshot
-from flows.stages import StageInputs, measure
+from flows.stages import MEASURED, StageInputs, measure
 from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
@@ -130,6 +130,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     model = sha256_file(request.model)
     run = settings.home.run(task, model)  # as a night leaves it, so that a damaged package can be made anew
     _keep(request.model, run / "exported" / MODEL)
+    atomic_write(run / "evaluated" / MEASURED, json.dumps(measured.as_dict()).encode())  # the model card tells of it
     card = PackageCard(
         task=task,
         **description,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recognizer.checks import Verdict, figure, worst
 from recognizer.evaluation.comparison import compare
@@ -17,11 +13,8 @@ from recognizer.report.difference_plot import difference_plot
 from recognizer.report.facts import ReportFacts
 from recognizer.report.latency_plot import latency_plot
 from recognizer.report.plots import Plot, confusion_plot, reliability_plot
+from recognizer.report.rendering import html, markdown, tidy
 from recognizer.report.slice_plot import slice_plot
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
 
 PLOT_FILES = frozenset(
     f"{name}.svg" for name in ("confusion", "reliability", "differences", "slices", "latency", "classes", "subjects")
@@ -53,9 +46,9 @@ def write_report(folder: Path, facts: ReportFacts) -> Path:
             (folder / name).unlink(missing_ok=True)
     for plot in plots:
         atomic_write(folder / f"{plot.name}.svg", plot.svg)
-    atomic_write(folder / "report.md", _tidy(_markdown().get_template("report.md.j2").render(content)).encode())
+    atomic_write(folder / "report.md", tidy(markdown().get_template("report.md.j2").render(content)).encode())
     page = folder / "report.html"
-    atomic_write(page, _html().get_template("report.html.j2").render(content).encode())
+    atomic_write(page, html().get_template("report.html.j2").render(content).encode())
     return page
 
 
@@ -252,72 +245,3 @@ def _sets(facts: ReportFacts) -> list[tuple[str, ...]]:
     rows.append(("all classes", *(f"{card.sequences:,}" for card in sets.values())))
     rows.append(("people", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
     return rows
-
-
-def _html() -> Environment:
-    environment = _environment()
-    environment.filters["data_uri"] = lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    environment.filters["code"] = _code
-    return environment
-
-
-def _markdown() -> Environment:
-    environment = _environment()
-    environment.finalize = lambda value: _as_markdown(value) if isinstance(value, str) else value
-    environment.filters["grid"] = _grid
-    environment.filters["offenders"] = lambda finding: _grid(
-        [[str(row.get(column, "")) for column in finding.columns] for row in finding.rows], finding.columns
-    )
-    return environment
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    folder = files("recognizer.report") / "templates"
-    return Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _grid(rows: Iterable[Iterable[str]], columns: Iterable[str]) -> Markup:
-    """A Markdown table."""
-    from markupsafe import Markup
-
-    head = [escape_markdown(column) for column in columns]
-    lines = [head, ["---"] * len(head), *([escape_markdown(cell) for cell in row] for row in rows)]
-    return Markup("\n".join(f"| {' | '.join(line)} |" for line in lines))  # noqa: S704 (every cell was escaped)
-
-
-def _code(text: str) -> Markup:
-    """Escaped for HTML, with `this` in the face of code."""
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (just escaped)
-
-
-def _as_markdown(text: str) -> Markup:
-    """Escaped for Markdown, and marked so that it is not escaped for HTML on top."""
-    from markupsafe import Markup
-
-    return text if isinstance(text, Markup) else Markup(escape_markdown(text))  # noqa: S704 (just escaped)
-
-
-# What Markdown (or HTML in it) would read as more than text; `accuracy 0.874 < 0.900` stays as readable as it is.
-_MARKS = re.compile(r"[\\`*|]|~(?=~)|\](?=[(\[:])|(?<!\w)_|_(?!\w)|^[#>+-](?=.)")
-_TAGS = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
-
-
-def escape_markdown(text: str) -> str:
-    """Text that shows as it is, on one line, also in a table: names come from the user's data."""
-    one_line = " ".join(text.split())
-    marked = _MARKS.sub(lambda found: f"\\{found.group()}", one_line)
-    return _TAGS.sub(lambda found: "&lt;" if found.group() == "<" else "&amp;", marked)
-
-
-def _tidy(markdown: str) -> str:
-    return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"

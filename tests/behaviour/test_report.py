@@ -20,7 +20,7 @@ from recognizer.evaluation.paired import McNemar, PairedDifference
 from recognizer.gates import GateConfig, judge
 from recognizer.night import judge_night
 from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report
-from recognizer.report.page import escape_markdown
+from recognizer.report.rendering import escape_markdown
 from recognizer.snapshot import SnapshotCard
 
 CHAMPION, BEST = "c" * 64, "b" * 64
