@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from recognizer.errors import InputError
 from recognizer.evaluation.paired import CONFIDENCE
@@ -22,7 +22,7 @@ def wilson_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[
     """
     if n < 1 or not 0 <= hits <= n:
         raise InputError(f"{hits} of {n} cases are no share", hint="give at least one case")
-    z = float(stats.norm.ppf(confidence))
+    z = float(special.ndtri(confidence))
     share, weight = hits / n, z**2 / n
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
