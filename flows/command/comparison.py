@@ -77,8 +77,9 @@ def show_comparison(console: Console, found: Comparison) -> None:
     console.print("A difference above 0 means that the first has more. Each end of an interval is one-sided at 95 %.")
     _print(console, ("metric", one, other, less, "interval", "better"), _metrics(found))
     console.print(
-        f"Only {one} is right on {found.answers.only_first:,} cases, only {other} on {found.answers.only_second:,} "
-        f"(McNemar p {found.answers.p_value:.3f}); they answer {percent(found.disagreement)} differently."
+        f"Cases on which only one is right: {one} on {found.answers.only_first:,}, {other} on "
+        f"{found.answers.only_second:,} (McNemar p {found.answers.p_value:.3f}); "
+        f"they answer {percent(found.disagreement)} differently."
     )
     rows = _slices(found)
     cut = f" (the {MOST_SLICES} worst of {len(rows)})" if len(rows) > MOST_SLICES else ""

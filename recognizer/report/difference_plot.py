@@ -14,6 +14,10 @@ from recognizer.report.plots import CANDIDATE, INK, LINE, MUTED, NARROW, WRONG, 
 from recognizer.report.table import interval, rivals_of, signed, spoken
 
 
+NEAR = 5.0
+"""A margin beyond so many times the farthest end of an interval is told in words: it would squeeze everything else."""
+
+
 @dataclass(frozen=True)
 class _Row:
     """One metric against one other model; `allowance` is None where nobody asked for one."""
@@ -57,6 +61,7 @@ def difference_plot(measured: Measured, relative: Mapping[str, Allowance] | None
     ]
     if not rows:
         return None
+    reach = NEAR * max(max(abs(row.difference.low), abs(row.difference.high)) for row in rows)
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -65,7 +70,7 @@ def difference_plot(measured: Measured, relative: Mapping[str, Allowance] | None
             one = row.difference
             axes.plot([one.low, one.high], [place, place], color=row.color, linewidth=2.4, solid_capstyle="butt")
             axes.scatter([one.value], [place], s=44, color=row.color, zorder=3)
-            if row.allowed is not None:
+            if row.allowed is not None and abs(row.allowed) <= reach:
                 ends = [place - 0.36, place + 0.36]
                 axes.plot([row.allowed] * 2, ends, color=WRONG, linewidth=1.4, linestyle=(0, (3, 2)))
         axes.set_yticks(
@@ -85,6 +90,8 @@ def difference_plot(measured: Measured, relative: Mapping[str, Allowance] | None
 
     margins = sorted({row.allowance.margin for row in rows if row.allowance is not None})
     marked = f" Dashed: the margin, {' or '.join(map(number, margins))}; the end towards it decides." if margins else ""
+    if any(margin > reach for margin in margins):
+        marked = f" The margin, {' or '.join(map(number, margins))}, lies far away; the end towards it decides."
     people = {row.difference.clusters for row in rows} - {None}
     whom = "" if people else " Too few people are named: this holds for other cases of the same people only."
     told = "; ".join(

@@ -130,7 +130,7 @@ def test_a_person_sees_which_is_which(home, compared, monkeypatch):
     text = shown(found)
     assert "version 2 less version 1" in text
     assert "2 less 1" in text
-    assert "Only version 2 is right on 8 cases, only version 1 on 20" in " ".join(text.split())
+    assert "Cases on which only one is right: version 2 on 8, version 1 on 20" in " ".join(text.split())
     assert "class: walking" in text
     assert "0.50" in text  # ratio of the times
     assert text.splitlines()[-1].split() == ["absolute", "FAILED", "-"]

@@ -338,6 +338,13 @@ def test_the_candidate_beside_the_champion_and_the_best_before(tmp_path):
     assert "right is better" in drawn
 
 
+def test_a_margin_that_is_far_away_is_told_in_words(tmp_path):
+    plain = CONFIG.model_dump()
+    plain["gates"]["relative"]["accuracy"]["margin"] = 1.0
+    page, _ = written(tmp_path, judged(evaluation(1), evaluation(2), gates=GateConfig.model_validate(plain)))
+    assert "The margin, 1.000, lies far away" in page.words
+
+
 def test_what_it_costs_how_it_behaves_and_what_the_service_made_of_it(tmp_path):
     made = evaluation(1)
     costs = Costs(Footprint((1.0, 2.5, 40.0), (9.0,), 12.0, 1), Footprint((3.0, 3.0, 3.0), (9.0,), 12.0, 1))
