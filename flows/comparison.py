@@ -83,6 +83,7 @@ class Comparison:
     """Every difference is the first less the second.
 
     Attributes:
+        source: where the cases come from, in words.
         people: known people in the cases; 0 when nobody is named.
         differences: metric → difference, for every metric that can be paired case by case; not for one that differs by
             the same in every case.
@@ -92,6 +93,7 @@ class Comparison:
     """
 
     task: str
+    source: str
     n: int
     people: int
     first: Side
@@ -105,6 +107,7 @@ class Comparison:
         """Plain values for JSON."""
         return {
             "task": self.task,
+            "source": self.source,
             "n": self.n,
             "people": self.people,
             "first": self.first.as_dict(),
@@ -152,6 +155,7 @@ def compare_versions(settings: Settings, store: Store, request: ComparisonReques
         costs = measure_footprints(task, folders, cases.sequences, threads=settings.session_threads)
     return Comparison(
         task=task,
+        source="the frozen test set" if request.data is None else str(request.data),
         n=len(cases),
         people=len(set(cases.subjects) - {None}),
         first=Side(one.version, one.digest, test.evaluate(scores), _verdicts(store, one.digest), costs[0]),

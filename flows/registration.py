@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from recognizer.golden import golden_folder
 
 from flows import foreign
 from flows.contract import check_contract
@@ -28,6 +27,7 @@ from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
 from recognizer.errors import InputError, LabelError, NotFound
 from recognizer.gates import GateConfig, judge
+from recognizer.golden import golden_folder
 from recognizer.home import atomic_write, checkout
 from recognizer.identity import code_digest
 from recognizer.night import Step, night_of

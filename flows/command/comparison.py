@@ -68,12 +68,16 @@ def compare(
 
 def show_comparison(console: Console, found: Comparison) -> None:
     """Metrics, who is right where only one is, slices, costs and gates; every difference names its direction."""
+    from rich.markup import escape
+
     from recognizer.report.table import percent
 
     one, other = f"version {found.first.version}", f"version {found.second.version}"
     less = f"{found.first.version} less {found.second.version}"
     people = f" of {found.people:,} people" if found.people else ""
-    console.print(f"[bold]{found.task}, {one} less {other}[/] on the same {found.n:,} cases{people}")
+    console.print(
+        f"[bold]{found.task}, {one} less {other}[/] on the same {found.n:,} cases{people}: {escape(found.source)}"
+    )
     console.print("A difference above 0 means that the first has more. Each end of an interval is one-sided at 95 %.")
     _print(console, ("metric", one, other, less, "interval", "better"), _metrics(found))
     console.print(

@@ -13,7 +13,6 @@ from recognizer.gates.config import Allowance
 from recognizer.report.plots import CANDIDATE, INK, LINE, MUTED, NARROW, WRONG, Plot, render, shortened
 from recognizer.report.table import interval, rivals_of, signed, spoken
 
-
 NEAR = 5.0
 """A margin beyond so many times the farthest end of an interval is told in words: it would squeeze everything else."""
 

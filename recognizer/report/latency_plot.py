@@ -44,7 +44,16 @@ def latency_plot(costs: Costs, budgets: Mapping[str, Budget] | None) -> Plot:
                 axes.scatter([one.metrics[metric]], [share], s=34, color=color, zorder=4)
         for name, limit in near.items():
             axes.plot([limit] * 2, [0, MARKED[name]], color=WRONG, linewidth=1.2, linestyle=(0, (4, 3)))
-            axes.annotate(f"limit of p{100 * MARKED[name]:.0f}", (limit, 0.03), rotation=90, color=WRONG, fontsize=8)
+            axes.annotate(
+                f"limit of p{100 * MARKED[name]:.0f}",
+                (limit, 0.03),
+                xytext=(-2, 0),
+                textcoords="offset points",
+                rotation=90,
+                ha="right",
+                color=WRONG,
+                fontsize=8,
+            )
         for share in MARKED.values():
             axes.axhline(share, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         axes.set(ylim=(0, 1.03), xlabel="ms for one case", ylabel="share of answers")
@@ -52,7 +61,7 @@ def latency_plot(costs: Costs, budgets: Mapping[str, Budget] | None) -> Plot:
         if slowest / fastest > WIDE_RANGE:
             _logarithmic(axes, fastest, max([slowest, *near.values()]))
         axes.grid(axis="x", color=LINE)
-        axes.legend(loc="lower right", fontsize=8.5)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8.5, borderaxespad=0.2)
 
     told = "; ".join(
         f"{name} p50 {_ms(one, 'latency_p50_ms')}, p95 {_ms(one, 'latency_p95_ms')}" for name, one, _ in models

@@ -129,6 +129,7 @@ def test_a_person_sees_which_is_which(home, compared, monkeypatch):
     found = compared("2", home.digests[1][:12], costs=True)
     text = shown(found)
     assert "version 2 less version 1" in text
+    assert "data.pkl" in text.replace("\n", "")
     assert "2 less 1" in text
     assert "Cases on which only one is right: version 2 on 8, version 1 on 20" in " ".join(text.split())
     assert "class: walking" in text
