@@ -8,6 +8,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from flows.held_out import RENEW, HeldOut
 from recognizer.checks import Verdict
 from recognizer.errors import RecognizerError
 
@@ -17,6 +18,9 @@ LATE_SECONDS = 26 * 3600.0
 """Leftovers that are older should have been removed by the night that came after them."""
 MOST_PROBLEMS = 5
 """Lines about the audit trail; where one row was changed, all others may be said to be others too."""
+
+SOON = 0.8
+"""Share of a test set's use from which on the next step is named, although nothing is wrong yet."""
 
 INSTALLED, REACHABLE, CONSISTENT = "installed", "reachable", "consistent"
 
@@ -179,6 +183,14 @@ def aliases(task: str, expected: Mapping[str, int | None], actual: Mapping[str, 
         return passed(CONSISTENT, name, f"MLflow's are the store's: {said}")
     late = f"; {waiting} event(s) wait to be delivered" if waiting else ""
     return failed(CONSISTENT, name, "; ".join(wrong) + late, "recognizer models puts them back")
+
+
+def held_out(task: str, found: HeldOut) -> Diagnosis:
+    """Whether the test set still says something about new models; near its end the next step is named."""
+    name = f"test set of {task}"
+    if found.used_up:
+        return failed(CONSISTENT, name, f"{found.sentence}: what passes it may fit it by chance", RENEW)
+    return passed(CONSISTENT, name, found.sentence, RENEW if found.judged >= SOON * found.allowed else None)
 
 
 def leftovers(found: Sequence[Leftover]) -> Diagnosis:

@@ -20,6 +20,7 @@ import psutil
 from flows import diagnosis
 from flows.aliases import aliases_of
 from flows.diagnosis import CONSISTENT, INSTALLED, REACHABLE, Diagnosis, Leftover, failed, of_error, passed
+from flows.held_out import newest_held_out
 from flows.partial import PREFIX
 from flows.registry import Registry
 from recognizer import __version__
@@ -30,7 +31,7 @@ from recognizer.keys import PRIVATE_NAME, Keyring, Signer
 from recognizer.package import PackageStore
 from recognizer.rollout.overview import Overview, read_overview
 from recognizer.settings import Settings
-from recognizer.store import Store, audit, open_store, outbox, rollouts, versions
+from recognizer.store import Store, audit, open_store, outbox, rollouts, snapshots, versions
 from recognizer.store.engine import parse_url, sqlite_file
 from recognizer.store.served import read_served
 from recognizer.tasks import list_tasks
@@ -54,6 +55,7 @@ def examine(settings: Settings) -> list[Diagnosis]:
         found += [_service(settings, overview), *_prefect()]
         found += _tried(CONSISTENT, "audit trail", lambda: _trail(settings, store))
         found += _tried(CONSISTENT, "packages", lambda: _packages(settings, store))
+        found += _tried(CONSISTENT, "test sets", lambda: _test_sets(settings, store))
         found.append(diagnosis.controller(overview.decides, _open(overview)))
         found += _tried(REACHABLE, "mlflow", lambda: _aliases(settings, store))
     found.append(_leftovers(settings.home))
@@ -172,6 +174,13 @@ def _packages(settings: Settings, store: Store) -> Iterator[Diagnosis]:
             yield passed(CONSISTENT, name, f"version {version} is whole, signed and blessed")
     if not named:
         yield passed(CONSISTENT, "packages", "nothing serves yet")
+
+
+def _test_sets(settings: Settings, store: Store) -> Iterator[Diagnosis]:
+    for task in snapshots.tasks(store):
+        held_out = newest_held_out(settings, store, task)
+        if held_out is not None:
+            yield diagnosis.held_out(task, held_out)
 
 
 def _aliases(settings: Settings, store: Store) -> Iterator[Diagnosis]:

@@ -48,14 +48,14 @@ def evaluate_version(
     version = resolve_version(store, task, model)
     packages = PackageStore(settings.home.packages)
     card = packages.verify(version.digest, Keyring.open(settings.home.keys))
-    cases = _cases(settings, store, task, card.classes, data, meta, subject_pattern)
+    cases = judged_cases(settings, store, task, card.classes, data, meta, subject_pattern)
     predictor = load_predictor(task)(packages.path(version.digest), threads=settings.session_threads)
     gates = GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task)
     evaluation, _ = score(predictor, cases, gates)
     return {"task": task, "version": version.version, "digest": version.digest, **evaluation.as_dict()}
 
 
-def _cases(
+def judged_cases(
     settings: Settings,
     store: Store,
     task: str,
@@ -64,6 +64,12 @@ def _cases(
     meta: Path | None,
     subject_pattern: str | None,
 ) -> SequenceSet:
+    """The newest snapshot's frozen test set, or all sequences of a data file; of exactly these classes.
+
+    Raises:
+        NotFound: nothing was ingested.
+        InputError: the file cannot be used, or its labels are others.
+    """
     if data is None:
         newest = snapshots.latest(store, task)
         if newest is None:

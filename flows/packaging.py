@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
+from flows import stages
 from flows.registry import RegisteredVersion, Registry
 from recognizer.blessing import bless, verify_blessing, withdraw_blessing
 from recognizer.checks import Check, Verdict, worst
-from recognizer.errors import NotFound, PackageTampered, TrustError
-from recognizer.home import Home
-from recognizer.keys import Keyring, Signer
+from recognizer.errors import NotFound, PackageTampered, RecognizerError, TrustError
+from recognizer.evaluation.measured import FLOAT
+from recognizer.home import Home, atomic_write
+from recognizer.keys import Keyring, Signature, Signer
 from recognizer.night import Step
-from recognizer.package import PackageCard, PackageStore
+from recognizer.package import MODEL, MODEL_CARD, SIGNATURE, PackageCard, PackageStore
+from recognizer.report import ModelCardFacts, TrainingFacts, render_model_card
 from recognizer.settings import Settings
+from recognizer.snapshot import read_snapshot
 from recognizer.store import Store, versions
 from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Lease
 from recognizer.store.served import read_served
 
 log = structlog.get_logger("recognizer.night")
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -33,29 +38,35 @@ class Recipe:
     """What a package is made of beside its checks; the night's mark keeps it.
 
     Attributes:
-        model: the ONNX file.
+        run: the night's folder, in which the model lies.
         gates: what each configured gate asks for, by name; the blessing is signed over it.
         night: of the judgement.
         who: blesses it.
         override: a person's reason to bless it although a gate said no.
+        form: of the model, `float` or `int8`.
     """
 
-    model: Path
+    run: Path
     card: PackageCard
     gates: Mapping[str, Any]
     night: str
     who: str = "nightly"
     override: str | None = None
+    form: str = FLOAT
 
-    def as_notes(self, digest: str, run: Path) -> dict[str, Any]:
-        """What the mark keeps; `run` is the night's folder, in which the model lies."""
+    @property
+    def model(self) -> Path:
+        """The ONNX file."""
+        return stages.form_folder(self.run / "exported", self.form) / MODEL
+
+    def as_notes(self, digest: str) -> dict[str, Any]:
         return {
             "digest": digest,
-            "model": self.model.relative_to(run).as_posix(),
             "card": self.card.model_dump(mode="json"),
             "gates": dict(self.gates),
             "who": self.who,
             "override": self.override,
+            "form": self.form,
         }
 
     @classmethod
@@ -63,26 +74,28 @@ class Recipe:
         """From `<run folder>/done/<night>/package.json`."""
         night = mark.parent
         return cls(
-            model=night.parent.parent / notes.get("model", "exported/model.onnx"),
+            run=night.parent.parent,
             card=PackageCard.model_validate(notes["card"]),
             gates=notes["gates"],
             night=night.name,
             who=notes.get("who", cls.who),
             override=notes.get("override"),
+            form=notes.get("form", FLOAT),
         )
 
 
 def make_package(home: Home, recipe: Recipe, checks: Sequence[Check]) -> str:
     """Build and sign the package; bless it when every check passed, or a person overrides them.
 
-    Returns its digest; again changes nothing.
+    The model card is written beside it, anew after each judgement. Returns the digest; again changes nothing.
     """
     packages, signer = PackageStore(home.packages), Signer.open(home.keys)
     digest = packages.build(recipe.model, recipe.card, signer)
     passed = worst(check.verdict for check in checks) is Verdict.PASSED
     overridden = not passed and recipe.override is not None
+    blessing = None
     if passed or overridden:
-        bless(
+        blessing = bless(
             packages.path(digest),
             digest=digest,
             test_digest=recipe.card.test_digest,
@@ -96,7 +109,32 @@ def make_package(home: Home, recipe: Recipe, checks: Sequence[Check]) -> str:
         )
     else:
         withdraw_blessing(packages.path(digest))  # an earlier judgement, against another champion, said yes
+    _describe(home, packages.path(digest), recipe, ModelCardFacts(digest, recipe.card, tuple(checks), blessing))
     return digest
+
+
+def _describe(home: Home, folder: Path, recipe: Recipe, facts: ModelCardFacts) -> None:
+    """Write the model card, with what the night's folder and the snapshot tell as far as they are there."""
+    snapshot = home.snapshots(recipe.card.task) / recipe.card.snapshot
+    training = recipe.run / "trained" / "training.json"
+    known = replace(
+        facts,
+        key=Signature.from_dict(json.loads((folder / SIGNATURE).read_bytes())).key,
+        training=TrainingFacts.from_dict(json.loads(training.read_text())) if training.is_file() else None,
+        measured=_known(lambda: stages.read_measured(recipe.run / "evaluated", recipe.form)),
+        snapshot=_known(lambda: read_snapshot(snapshot)),
+    )
+    content, path = render_model_card(known).encode(), folder / MODEL_CARD
+    if not path.is_file() or path.read_bytes() != content:
+        atomic_write(path, content)
+
+
+def _known(read: Callable[[], Known]) -> Known | None:
+    """What can be read; a card that lacks it says so, and no night ends for it."""
+    try:
+        return read()
+    except (OSError, ValueError, RecognizerError):
+        return None
 
 
 def make_version(

@@ -23,6 +23,7 @@ from flows.measuring import TestSet
 from flows.packaging import Recipe, make_package, make_version
 from flows.sandbox.candidate import try_candidate
 from flows.snapshots import restore_snapshot
+from flows.stages import write_measured
 from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
@@ -133,6 +134,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     model = sha256_file(request.model)
     run = settings.home.run(task, model)  # as a night leaves it, so that a damaged package can be made anew
     _keep(request.model, run / "exported" / MODEL)
+    write_measured(run / "evaluated", measured)  # the model card tells of it
     card = PackageCard(
         task=task,
         **description,
@@ -144,7 +146,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
         metrics=measured.candidate.metrics,
     )
     recipe = Recipe(
-        model=run / "exported" / MODEL,
+        run=run,
         card=card,
         gates=gates.by_gate(measured),
         night=night,
@@ -160,7 +162,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
             )
     checks = judge(gates, measured, tried, made=contract.checks)
     digest = make_package(settings.home, recipe, checks)
-    atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest, run)).encode())
+    atomic_write(run / "done" / night / f"{Step.PACKAGE.value}.json", json.dumps(recipe.as_notes(digest)).encode())
     stored_checks.record(store, digest, [check.as_dict() for check in checks], lease=lease)
     version = make_version(settings, store, digest, checks, night=night, override=request.override, lease=lease).version
     blessed = worst(check.verdict for check in checks) is Verdict.PASSED or request.override is not None

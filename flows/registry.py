@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from flows.lock import exclusive
 from recognizer.errors import NotFound, RecognizerError, StoreUnavailable
 from recognizer.home import writing
-from recognizer.package import MODEL, PackageCard
+from recognizer.package import MODEL, MODEL_CARD, PackageCard
 from recognizer.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven would be four minutes until a server is told to be away
 }
 """Defaults; what is set outside stays."""
+LONGEST_DESCRIPTION = 5000
+"""What MLflow's database takes as the description of a version."""
 LONGEST_PARAM = 6000
 """What MLflow takes as the value of a parameter."""
 
@@ -82,7 +84,7 @@ class Registry:
         """Make the package a version of model `task`, exactly once for a digest, whatever was killed half-way.
 
         Args:
-            package: folder that holds `model.onnx`.
+            package: folder that holds `model.onnx`; its model card becomes the version's description.
             tags: put on run and version beside those that lead back to data, code and night; given again, they change.
             metrics: values that are no number are left out.
             artifacts: report folder to keep with the run.
@@ -104,6 +106,8 @@ class Registry:
                     if first.tags.get(name) != value:
                         client.set_model_version_tag(task, first.version, name, value)
                         client.set_tag(first.run_id, name, value)
+                if (said := _description(package)) != (first.description or ""):
+                    client.update_model_version(task, first.version, said)
                 return RegisteredVersion(int(first.version), first.run_id, digest, tuple(first.aliases))
             run = self._run(client, task, digest, all_tags)
             run_id = run.info.run_id
@@ -118,7 +122,12 @@ class Registry:
             model_id = self._model(client, run, package, digest)
             _make_registered_model(client, task)
             made = client.create_model_version(
-                task, f"models:/{model_id}", run_id=run_id, tags=all_tags, model_id=model_id
+                task,
+                f"models:/{model_id}",
+                run_id=run_id,
+                tags=all_tags,
+                description=_description(package),
+                model_id=model_id,
             )
             client.set_terminated(run_id)
         return RegisteredVersion(int(made.version), run_id, digest)
@@ -335,6 +344,16 @@ def _signature(model: Any) -> ModelSignature:
         )
 
     return ModelSignature(schema(model.graph.input), schema(model.graph.output))
+
+
+def _description(package: Path) -> str:
+    """The package's model card, as far as MLflow takes it; empty when there is none."""
+    path = package / MODEL_CARD
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if len(text) <= LONGEST_DESCRIPTION:
+        return text
+    more = f"\n\nThe rest stands in {MODEL_CARD} beside the package.\n"
+    return text[: LONGEST_DESCRIPTION - len(more)].rpartition("\n")[0] + more
 
 
 def _params(card: PackageCard) -> dict[str, str]:

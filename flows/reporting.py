@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from flows import stages
 from flows.night import NightRun
 from recognizer.checks import Check
+from recognizer.evaluation.sandbox import SandboxRun
+from recognizer.gates import GateConfig
 from recognizer.night import Outcome, Step
 from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report
 
@@ -23,8 +24,7 @@ def report_night(
     run: NightRun, outcome: Outcome, reason: str, checks: tuple[Check, ...], findings: Sequence[Finding] = ()
 ) -> str:
     """Write the report of the night as far as it came; returns where it lies, as seen from the home."""
-    evaluated = run.folder / "evaluated"
-    measured = run.measured() if stages.has_measured(evaluated) else None
+    measured = run.measured() if run.notes(Step.EVALUATE) is not None else None
     training = read_training(run)
     seconds = {step.value: notes["seconds"] for step in Step if (notes := run.notes(step)) is not None}
     facts = ReportFacts(
@@ -43,13 +43,20 @@ def report_night(
         training=TrainingFacts.from_dict(training, seconds=seconds.get(Step.TRAIN.value)) if training else None,
         steps=seconds,
         checks=checks,
-        candidate=measured.candidate if measured else None,
-        champion=measured.opponent.evaluation if measured and measured.opponent else None,
+        measured=measured,
+        sandbox=_sandbox(run),
+        gates=GateConfig.read(run.inputs.params["evaluate"], task=run.row.task),
         champion_version=run.row.champion_version,
         card=run.card,
         findings=tuple(findings),
     )
     return str(write_report(run.report_folder, facts).relative_to(run.settings.home.root))
+
+
+def _sandbox(run: NightRun) -> SandboxRun | None:
+    """What the real service made of the candidate; None when it was not tried."""
+    plain = (run.notes(Step.JUDGE) or {}).get("sandbox")
+    return None if plain is None else SandboxRun.from_dict(plain)
 
 
 def read_training(run: NightRun) -> dict[str, Any]:

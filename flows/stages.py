@@ -53,8 +53,7 @@ def evaluate(inputs: StageInputs, trained: Path, exported: Path, evaluated: Path
     with atomic_folder(evaluated) as folder:
         for form, (measured, answers) in made.items():
             place = form_folder(folder, form)
-            place.mkdir(exist_ok=True)
-            _write(place / MEASURED, measured.as_dict())
+            write_measured(place, measured)
             _write(place / METRICS, {} if measured.candidate is None else measured.candidate.metrics)
             np.savez_compressed(place / ANSWERS, labels=test.cases.labels, **answers)
     return made[FLOAT][0]
@@ -69,6 +68,11 @@ def score(predictor: Predictor, cases: SequenceSet, config: GateConfig) -> tuple
     """Let a model answer a set; returns its evaluation and its scores (n, k)."""
     scores = measuring.answer(predictor, cases.sequences)
     return measuring.TestSet.of(cases, config).evaluate(scores), scores
+
+
+def write_measured(place: Path, measured: Measured) -> None:
+    """What `read_measured` reads again."""
+    _write(place / MEASURED, measured.as_dict())
 
 
 def read_measured(evaluated: Path, form: str = FLOAT) -> Measured:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.aliases import mirror_aliases
+from flows.held_out import HeldOut, find_held_out
 from flows.night import NightResult, evidence_key
 from recognizer.checks import Check, Verdict, worst
 from recognizer.errors import NotFound
@@ -18,13 +19,18 @@ from recognizer.store.served import read_served
 
 @dataclass(frozen=True)
 class CheckListing:
-    """The checks of one version, or of a night that made none."""
+    """The checks of one version, or of a night that made none.
+
+    Attributes:
+        held_out: the test set it was judged on; None when nobody knows it any more.
+    """
 
     task: str
     night: str | None
     version: int | None
     digest: str | None
     checks: tuple[Check, ...]
+    held_out: HeldOut | None = None
 
     @property
     def passed(self) -> bool:
@@ -38,6 +44,7 @@ class CheckListing:
             "digest": self.digest,
             "verdict": worst(check.verdict for check in self.checks).value,
             "checks": [check.as_dict() for check in self.checks],
+            "test_set": None if self.held_out is None else self.held_out.as_dict(),
         }
 
 
@@ -95,7 +102,7 @@ def resolve_version(store: Store, task: str, name: str) -> versions.Version:
     return found[0]
 
 
-def list_checks(store: Store, task: str, name: str | None) -> CheckListing:
+def list_checks(settings: Settings, store: Store, task: str, name: str | None) -> CheckListing:
     """The checks of a version; of the newest judged night without one.
 
     Raises:
@@ -103,18 +110,19 @@ def list_checks(store: Store, task: str, name: str | None) -> CheckListing:
     """
     if name is not None:
         version = resolve_version(store, task, name)
-        checks, night = stored_checks.of(store, version.digest), None
-        for row in nights.list(store, task):
-            if row.id == version.night_id:
-                night = row.night
-        return _listing(task, night, version.version, version.digest, checks)
+        night = next((row.night for row in nights.list(store, task) if row.id == version.night_id), None)
+        held_out = find_held_out(settings, store, task, version.test_digest)
+        checks = stored_checks.of(store, version.digest)
+        return CheckListing(task, night, version.version, version.digest, _checks(checks), held_out)
     for row in nights.list(store, task):
         if checks := stored_checks.of(store, evidence_key(row)):
-            return _listing(task, row.night, row.version, row.digest, checks)
+            held_out, entry = None, snapshots.find(store, task, row.snapshot)
+            if entry is not None:
+                digest = SnapshotCard.model_validate(entry.card).test_digest
+                held_out = find_held_out(settings, store, task, digest)
+            return CheckListing(task, row.night, row.version, row.digest, _checks(checks), held_out)
     raise NotFound(f"no night of task {task!r} has judged anything yet", hint=f"recognizer nightly {task}")
 
 
-def _listing(
-    task: str, night: str | None, version: int | None, digest: str | None, checks: list[dict[str, Any]]
-) -> CheckListing:
-    return CheckListing(task, night, version, digest, tuple(Check.from_dict(check) for check in checks))
+def _checks(rows: list[dict[str, Any]]) -> tuple[Check, ...]:
+    return tuple(Check.from_dict(check) for check in rows)

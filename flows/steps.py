@@ -24,7 +24,7 @@ from recognizer.evaluation.sandbox import SandboxRun
 from recognizer.gates import GateConfig, choose_form
 from recognizer.home import atomic_write
 from recognizer.night import Outcome, Step, judge_night
-from recognizer.package import MODEL, PackageCard
+from recognizer.package import PackageCard
 from recognizer.report import Finding
 from recognizer.snapshot import SnapshotCard, read_set
 from recognizer.store import checks as stored_checks
@@ -128,12 +128,13 @@ def package_model(run: NightRun) -> None:
 
     def work() -> Mapping[str, Any]:
         recipe = Recipe(
-            model=form_folder(run.folder / "exported", run.form) / MODEL,
+            run=run.folder,
             card=_card(run, run.form),
             gates=_gates(run).by_gate(run.measured()),
             night=run.row.night,
+            form=run.form,
         )
-        return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)), run.folder)
+        return recipe.as_notes(make_package(run.settings.home, recipe, _night_checks(run)))
 
     digest = run.once(Step.PACKAGE, work)["digest"]
     if run.row.digest is None:

@@ -6,6 +6,7 @@ packages/<digest>/
   manifest.json    SHA-256 and size of the two; the digest of this file is the package's digest
   signature.json   over the digest, by the home's key
   blessing.json    the proof that it passed its gates (see `blessing`)
+  model_card.md    the same for people (see `report.model_card`); no part of the digest, nobody reads it to decide
 """
 
 from __future__ import annotations
@@ -30,18 +31,22 @@ from recognizer.keys import Keyring, Signature, Signer
 
 __all__ = ["PackageCard", "PackageStore", "Tensor"]
 
-MODEL, CARD, MANIFEST, SIGNATURE, BLESSING = (
+MODEL, CARD, MANIFEST, SIGNATURE, BLESSING, MODEL_CARD = (
     "model.onnx",
     "package.json",
     "manifest.json",
     "signature.json",
     "blessing.json",
+    "model_card.md",
 )
 CONTENT = (MODEL, CARD)
 """The files that the manifest lists: always these."""
 
-# what a killed signing or blessing leaves; nobody reads it
-_UNFINISHED = re.compile(rf"\.({re.escape(SIGNATURE)}|{re.escape(BLESSING)})\..+\.partial")
+BESIDE = (SIGNATURE, BLESSING, MODEL_CARD)
+"""Files that say something about the content, written after it; a package without them is whole."""
+
+# what a killed signing, blessing or describing leaves; nobody reads it
+_UNFINISHED = re.compile(rf"\.({'|'.join(map(re.escape, BESIDE))})\..+\.partial")
 
 PURPOSE = "package"
 MANIFEST_FORMAT = 1
@@ -223,7 +228,7 @@ def _check_names(folder: Path) -> None:
         if name not in found:
             raise _tampered(folder / name, "the file is missing")
     for name, entry in sorted(found.items()):
-        if name not in (*CONTENT, MANIFEST, SIGNATURE, BLESSING) and not _UNFINISHED.fullmatch(name):
+        if name not in (*CONTENT, MANIFEST, *BESIDE) and not _UNFINISHED.fullmatch(name):
             raise _tampered(folder / name, "the file does not belong to the package")
         if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
             raise _tampered(folder / name, "it is no plain file")

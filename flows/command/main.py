@@ -11,6 +11,7 @@ from types import FrameType
 
 import click
 
+from flows.command.comparison import compare
 from flows.command.data import ingest, tasks
 from flows.command.doctor import doctor
 from flows.command.group import Group
@@ -45,6 +46,7 @@ COMMANDS = (
     traffic,
     models,
     gates,
+    compare,
     register,
     erase,
     tasks,

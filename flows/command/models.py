@@ -38,6 +38,8 @@ def models(task: str | None, as_json: bool) -> None:
 def gates(task: str, version: str | None, as_json: bool) -> None:
     """Show every check of a VERSION of TASK with its numbers; without one, of the newest night.
 
+    Below stands the test set, and how many candidates it has judged.
+
     Ends with exit code 1 when a gate said no.
     """
     from flows.command.session import begin, existing_store
@@ -48,7 +50,7 @@ def gates(task: str, version: str | None, as_json: bool) -> None:
     settings = begin()
     require_task(task)
     with existing_store(settings, task) as store:
-        listing = list_checks(store, task, version)
+        listing = list_checks(settings, store, task, version)
     if as_json:
         click.echo(json.dumps(listing.as_dict()))
     else:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.held_out import RENEW
+
 if TYPE_CHECKING:
     from flows.ingestion import Ingested
     from flows.night import NightResult
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from recognizer.tasks import TaskListing
     from recognizer.traffic import Part, TrafficReport
 
-NUMBERS = ("value", "threshold", "champion", "n")
+NUMBERS = ("value", "interval", "threshold", "champion", "n")
+ROOMY = 92
+"""Columns of a terminal that holds every column of the checks; on others the champion's value stands in the reason."""
 STYLES = {
     "PASSED": "green",
     "FAILED": "red",
@@ -126,17 +130,19 @@ def show_checks(console: Console, checks: Sequence[Check], title: str) -> None:
     """Every check as a row, and below what each one that did not simply pass has to say."""
     from recognizer.report import CHECK_COLUMNS, check_rows
 
-    # no frame: with one, the names of checks break in two on a terminal of 80 columns
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    columns = [column for column in CHECK_COLUMNS if column != "reason"]
-    for column in columns:
+    # no frame, and narrow gaps: with wider ones, the names of checks break in two on a terminal of 80 columns
+    roomy = console.width >= ROOMY
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, int(roomy), 0, 0), show_edge=False)
+    left_out = ("reason",) if roomy else ("reason", "champion")
+    kept = [place for place, column in enumerate(CHECK_COLUMNS) if column not in left_out]
+    for column in (CHECK_COLUMNS[place] for place in kept):
         table.add_column(
             column, justify="right" if column in NUMBERS else "left", no_wrap=column != "check", overflow="fold"
         )
     rows = check_rows(checks)
     for check, row in zip(checks, rows, strict=True):
         style = None if check.verdict == "PASSED" else STYLES[check.verdict]
-        table.add_row(*(escape(cell) for cell in row[: len(columns)]), style=style)
+        table.add_row(*(escape(row[place]) for place in kept), style=style)
     console.print(table)
     for check in checks:
         if check.verdict != "PASSED" or check.value is None:
@@ -170,6 +176,10 @@ def show_gates(listing: CheckListing) -> None:
     console = Console()
     which = f"version {listing.version}" if listing.version is not None else f"night {listing.night}"
     show_checks(console, listing.checks, f"Gates of task {listing.task}, {which}")
+    if (held_out := listing.held_out) is not None:
+        console.print(held_out.sentence, highlight=False)
+        if held_out.used_up:
+            console.print(f"[yellow]It is used up.[/] Next: {RENEW}", highlight=False)
 
 
 def show_registered(registered: Registered) -> None:

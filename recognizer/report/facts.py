@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from recognizer.checks import Check, Verdict, worst
+from recognizer.evaluation.measured import Measured
 from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.sandbox import SandboxRun
+from recognizer.gates import GateConfig
 from recognizer.snapshot import SnapshotCard
 
 
@@ -78,7 +81,9 @@ class ReportFacts:
             weights training started from (None: from scratch).
         steps: step → seconds.
         checks: in the order of the gates.
-        candidate, champion: evaluations on the same frozen test set.
+        measured: what the stage `evaluate` found out; None when the night did not come to it.
+        sandbox: what the real service made of the candidate; None when it was not tried.
+        gates: what was asked for, whose margins and limits the plots mark; None: nothing is marked.
         champion_version: the version that served when the night began.
         card: the snapshot's card.
         findings: what the data contract did not like.
@@ -99,11 +104,23 @@ class ReportFacts:
     training: TrainingFacts | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
-    candidate: Evaluation | None = None
-    champion: Evaluation | None = None
+    measured: Measured | None = None
+    sandbox: SandboxRun | None = None
+    gates: GateConfig | None = None
     champion_version: int | None = None
     card: SnapshotCard | None = None
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def candidate(self) -> Evaluation | None:
+        """The candidate on the frozen test set; None when it was not, or could not be, evaluated."""
+        return None if self.measured is None else self.measured.candidate
+
+    @property
+    def champion(self) -> Evaluation | None:
+        """The champion on the same cases; None when there is none to compare with."""
+        opponent = None if self.measured is None else self.measured.opponent
+        return None if opponent is None else opponent.evaluation
 
     @property
     def verdict(self) -> Verdict | None:

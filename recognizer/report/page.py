@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from recognizer.checks import figure
+from recognizer.checks import Verdict, figure, worst
 from recognizer.evaluation.comparison import compare
 from recognizer.home import atomic_write, writing
 from recognizer.report import table
+from recognizer.report.difference_plot import difference_plot
 from recognizer.report.facts import ReportFacts
-from recognizer.report.plots import Plot, make_plots
+from recognizer.report.latency_plot import latency_plot
+from recognizer.report.plots import Plot, confusion_plot, reliability_plot
+from recognizer.report.rendering import html, markdown, tidy
+from recognizer.report.slice_plot import slice_plot
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-PLOT_FILES = frozenset({"confusion.svg", "reliability.svg", "classes.svg", "subjects.svg"})
+PLOT_FILES = frozenset(
+    f"{name}.svg" for name in ("confusion", "reliability", "differences", "slices", "latency", "classes", "subjects")
+)
+"""Also those of earlier versions of this page."""
 HEADLINES = {
     "promoted": "The candidate became champion",
     "released": "The candidate was blessed and is being rolled out",
@@ -28,6 +27,7 @@ HEADLINES = {
     "unchanged": "Nothing new to judge",
     "failed": "The night failed",
 }
+CONTRACT = "contract"
 TONES = {"promoted": "good", "released": "good", "rejected": "bad", "failed": "bad"}
 
 
@@ -39,29 +39,54 @@ def write_report(folder: Path, facts: ReportFacts) -> Path:
     Raises:
         StorageError: the disk did not take it.
     """
-    plots = make_plots(facts.candidate, facts.champion) if facts.candidate is not None else ()
+    plots = make_plots(facts)
     content = _content(facts, plots)
     with writing(folder):
         for name in PLOT_FILES - {f"{plot.name}.svg" for plot in plots}:
             (folder / name).unlink(missing_ok=True)
     for plot in plots:
         atomic_write(folder / f"{plot.name}.svg", plot.svg)
-    atomic_write(folder / "report.md", _tidy(_markdown().get_template("report.md.j2").render(content)).encode())
+    atomic_write(folder / "report.md", tidy(markdown().get_template("report.md.j2").render(content)).encode())
     page = folder / "report.html"
-    atomic_write(page, _html().get_template("report.html.j2").render(content).encode())
+    atomic_write(page, html().get_template("report.html.j2").render(content).encode())
     return page
 
 
+def make_plots(facts: ReportFacts) -> tuple[Plot, ...]:
+    """Every plot that what was measured allows, in the order of the page."""
+    measured, candidate = facts.measured, facts.candidate
+    if measured is None or candidate is None:
+        return ()
+    gates = None if facts.gates is None else facts.gates.gates
+    floor = None if gates is None or gates.slices is None else gates.slices.floor
+    found = (
+        difference_plot(measured, None if gates is None else gates.relative),
+        slice_plot(candidate, facts.champion, floor),
+        confusion_plot(candidate),
+        reliability_plot(candidate),
+        None if measured.costs is None else latency_plot(measured.costs, None if gates is None else gates.budgets),
+    )
+    return tuple(plot for plot in found if plot is not None)
+
+
 def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
+    said, refusals = _reason(facts)
     return {
         "facts": facts,
         "headline": _headline(facts),
         "tone": TONES.get(facts.outcome, "plain"),
+        "reason": said,
+        "refusals": refusals,
         "plots": plots,
         "tiles": _tiles(facts),
+        "gates": _gates(facts),
         "check_columns": table.CHECK_COLUMNS,
+        "folded": _folded(facts),
         "checks": table.check_rows(facts.checks),
+        "standing": _standing(facts),
         **_tables(facts),
+        **_behaviour(facts),
+        "sandbox": [] if facts.sandbox is None else table.sandbox_rows(facts.sandbox),
         "lineage": _lineage(facts),
         "training": _training(facts),
         "steps": [(name, f"{seconds:,.1f} s") for name, seconds in facts.steps.items()],
@@ -71,30 +96,98 @@ def _content(facts: ReportFacts, plots: tuple[Plot, ...]) -> dict[str, Any]:
 
 
 def _headline(facts: ReportFacts) -> str:
-    if facts.outcome == "rejected" and facts.candidate is None:
+    if facts.outcome == "rejected" and facts.measured is None:
         return "The data was refused, and nothing was trained"
+    if facts.outcome == "rejected" and facts.candidate is None:
+        return "The candidate could not be evaluated"
     return HEADLINES.get(facts.outcome, f"The night ended: {facts.outcome}")
+
+
+def _reason(facts: ReportFacts) -> tuple[str, list[tuple[str, str, str]]]:
+    """The reason, and the checks that said no as (name, verdict, reason) where it is nothing but a list of them."""
+    refusals = [check for check in facts.checks if check.verdict is not Verdict.PASSED]
+    if len(refusals) < 2 or not all(check.reason in facts.reason for check in refusals):
+        return facts.reason, []
+    said = facts.reason.partition(": ")[0]
+    named: dict[tuple[str, str], list[str]] = {}  # a candidate that broke breaks every gate, for one reason
+    for check in refusals:
+        name = check.gate if check.name == check.gate else f"{check.gate}/{check.name}"
+        named.setdefault((check.verdict.value, check.reason), []).append(name)
+    return f"{said}:", [(", ".join(names), verdict, reason) for (verdict, reason), names in named.items()]
+
+
+def _gates(facts: ReportFacts) -> list[tuple[str, str, str]]:
+    """Each gate with its worst verdict and how many checks it made, in their order."""
+    found = []
+    for gate in dict.fromkeys(check.gate for check in facts.checks):
+        verdicts = [check.verdict for check in facts.checks if check.gate == gate]
+        said = worst(verdicts)
+        broken = sum(one is not Verdict.PASSED for one in verdicts)
+        some = f"{broken} of " if 0 < broken < len(verdicts) else ""
+        found.append((gate, said.value, f"{some}{len(verdicts)} check{'s' if len(verdicts) != 1 else ''}"))
+    return found
+
+
+def _folded(facts: ReportFacts) -> int:
+    """How many checks of the data contract, which come first, need not be seen at once: all, when all passed."""
+    first = next((place for place, check in enumerate(facts.checks) if check.gate != CONTRACT), 0)
+    return first if all(check.verdict is Verdict.PASSED for check in facts.checks[:first]) else 0
+
+
+def _standing(facts: ReportFacts) -> str:
+    """What was judged on, and against whom."""
+    if facts.candidate is None:
+        return ""
+    test = None if facts.card is None else facts.card.sets.get("test")
+    people = f" of {len(test.subjects):,} people" if test is not None and test.subjects else ""
+    which = f" (digest {facts.card.test_digest[:12]})" if facts.card is not None else ""
+    on = f"{facts.candidate.n:,} cases{people} that training never sees{which}"
+    version = facts.champion_version
+    if facts.champion is not None:
+        return f"Candidate and champion{'' if version is None else f' (version {version})'} answered the same {on}."
+    if version is not None:
+        return f"The candidate answered {on}. Champion version {version} was not compared; the gates say why."
+    return (
+        f"The candidate answered {on}. There is no champion to compare with: this is the first version of its lineage."
+    )
 
 
 def _tables(facts: ReportFacts) -> dict[str, Any]:
     """The tables of the evaluation; without a champion they have no column for one."""
-    candidate, champion = facts.candidate, facts.champion
-    if candidate is None:
+    measured, candidate, champion = facts.measured, facts.candidate, facts.champion
+    if measured is None or candidate is None:
         return {}
     alone = champion is None
 
     def cut(rows: list[table.Row], width: int) -> list[table.Row]:
         return [row[:width] for row in rows] if alone else rows
 
+    kinds = ((kind, table.slice_rows(kind, candidate, measured.opponent)) for kind in table.slices_of(candidate))
     return {
         "metric_columns": table.METRIC_COLUMNS[: 2 if alone else None],
         "metrics": cut(table.metric_rows(candidate, champion), 2),
+        "rival_columns": table.RIVAL_COLUMNS,
+        "rivals": table.rival_rows(table.rivals_of(measured)),
+        "difference_columns": table.DIFFERENCE_COLUMNS,
+        "differences": table.difference_rows(measured),
         "confusion_columns": table.CONFUSION_COLUMNS,
         "confusions": table.confusion_rows(candidate),
         "class_columns": table.CLASS_COLUMNS[: -1 if alone else None],
         "classes": cut(table.class_rows(candidate, champion), -1),
-        "slice_columns": table.SLICE_COLUMNS[: -1 if alone else None],
-        "slices": cut(table.slice_rows(candidate, champion), -1),
+        "slice_columns": table.SLICE_COLUMNS[: -2 if alone else None],
+        "slices": [(table.spoken(kind), cut(rows, -2)) for kind, rows in kinds if rows],
+    }
+
+
+def _behaviour(facts: ReportFacts) -> dict[str, Any]:
+    """Golden cases and changed inputs; empty where nobody asked."""
+    measured = facts.measured
+    if measured is None:
+        return {"golden": "", "changes": []}
+    return {
+        "golden": "" if measured.golden is None else table.golden_sentence(measured.golden),
+        "change_columns": table.CHANGE_COLUMNS,
+        "changes": table.change_rows(measured),
     }
 
 
@@ -107,8 +200,9 @@ def _tiles(facts: ReportFacts) -> list[tuple[str, str, str]]:
         if row.metric in ("accuracy", "macro_f1", "worst_class_recall"):
             beside = "" if row.change is None else f"{table.signed(row.change)} against the champion"
             tiles.append((table.spoken(row.metric), figure(row.candidate), beside))
-    subjects = len(facts.candidate.slices.get("subject", {}))
-    tiles.append(("test cases", f"{facts.candidate.n:,}", f"of {subjects:,} people" if subjects else ""))
+    test = None if facts.card is None else facts.card.sets.get("test")
+    people = f"of {len(test.subjects):,} people" if test is not None and test.subjects else ""
+    tiles.append(("test cases", f"{facts.candidate.n:,}", people))
     return tiles
 
 
@@ -151,72 +245,3 @@ def _sets(facts: ReportFacts) -> list[tuple[str, ...]]:
     rows.append(("all classes", *(f"{card.sequences:,}" for card in sets.values())))
     rows.append(("people", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
     return rows
-
-
-def _html() -> Environment:
-    environment = _environment()
-    environment.filters["data_uri"] = lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    environment.filters["code"] = _code
-    return environment
-
-
-def _markdown() -> Environment:
-    environment = _environment()
-    environment.finalize = lambda value: _as_markdown(value) if isinstance(value, str) else value
-    environment.filters["grid"] = _grid
-    environment.filters["offenders"] = lambda finding: _grid(
-        [[str(row.get(column, "")) for column in finding.columns] for row in finding.rows], finding.columns
-    )
-    return environment
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    folder = files("recognizer.report") / "templates"
-    return Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _grid(rows: Iterable[Iterable[str]], columns: Iterable[str]) -> Markup:
-    """A Markdown table."""
-    from markupsafe import Markup
-
-    head = [escape_markdown(column) for column in columns]
-    lines = [head, ["---"] * len(head), *([escape_markdown(cell) for cell in row] for row in rows)]
-    return Markup("\n".join(f"| {' | '.join(line)} |" for line in lines))  # noqa: S704 (every cell was escaped)
-
-
-def _code(text: str) -> Markup:
-    """Escaped for HTML, with `this` in the face of code."""
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (just escaped)
-
-
-def _as_markdown(text: str) -> Markup:
-    """Escaped for Markdown, and marked so that it is not escaped for HTML on top."""
-    from markupsafe import Markup
-
-    return text if isinstance(text, Markup) else Markup(escape_markdown(text))  # noqa: S704 (just escaped)
-
-
-# What Markdown (or HTML in it) would read as more than text; `accuracy 0.874 < 0.900` stays as readable as it is.
-_MARKS = re.compile(r"[\\`*|]|~(?=~)|\](?=[(\[:])|(?<!\w)_|_(?!\w)|^[#>+-](?=.)")
-_TAGS = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
-
-
-def escape_markdown(text: str) -> str:
-    """Text that shows as it is, on one line, also in a table: names come from the user's data."""
-    one_line = " ".join(text.split())
-    marked = _MARKS.sub(lambda found: f"\\{found.group()}", one_line)
-    return _TAGS.sub(lambda found: "&lt;" if found.group() == "<" else "&amp;", marked)
-
-
-def _tidy(markdown: str) -> str:
-    return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"

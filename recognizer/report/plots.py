@@ -20,7 +20,6 @@ from recognizer.report.table import percent
 NARROW, WIDE = 5.5, 11.25  # inches: one column of the page, or both
 INK, MUTED, LINE, PAPER = "#1c2733", "#5d6b7a", "#dfe5ec", "#ffffff"
 CANDIDATE, SHADE, CHAMPION, WRONG = "#1f6aa5", "#9cc3e0", "#d97a1d", "#b3372b"
-MOST_ROWS = 30
 MOST_LABELLED = 60
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -59,14 +58,6 @@ class Plot:
     alt: str
     wide: bool
     svg: bytes
-
-
-def make_plots(candidate: Evaluation, champion: Evaluation | None) -> tuple[Plot, ...]:
-    """Confusion matrix, recall per class, accuracy per subject (when subjects are known), reliability."""
-    plots = [confusion_plot(candidate), class_plot(candidate, champion)]
-    if candidate.slices.get("subject"):
-        plots.append(subject_plot(candidate, champion))
-    return (*plots, reliability_plot(candidate))
 
 
 def confusion_plot(evaluation: Evaluation) -> Plot:
@@ -143,105 +134,6 @@ def reliability_plot(evaluation: Evaluation) -> Plot:
         f"Reliability diagram: calibration error {gap}; {len(bins)} bins of confidence hold cases.",
         False,
         render(draw, NARROW, 4.9),
-    )
-
-
-def class_plot(candidate: Evaluation, champion: Evaluation | None) -> Plot:
-    """Recall per class, worst on top; classes without cases have none."""
-    rows = [(measure.recall, name) for name, measure in candidate.per_class.items() if measure.recall is not None]
-    rows.sort(key=lambda row: row[0])
-    others = {name: measure.recall for name, measure in champion.per_class.items()} if champion is not None else {}
-    sizes = {name: measure.n for name, measure in candidate.per_class.items()}
-    return _ranking(
-        "classes",
-        "Recall per class",
-        [(f"{shortened(name)} ({sizes[name]})", value, others.get(name)) for value, name in rows],
-        "recall",
-        bars=True,
-        what="classes",
-    )
-
-
-def subject_plot(candidate: Evaluation, champion: Evaluation | None) -> Plot:
-    """Accuracy per subject, worst on top."""
-    others = champion.slices.get("subject", {}) if champion is not None else {}
-    rows = sorted(candidate.slices["subject"].items(), key=lambda item: (item[1].accuracy, item[0]))
-    return _ranking(
-        "subjects",
-        "Accuracy per subject",
-        [
-            (f"{shortened(name)} ({part.n})", part.accuracy, others[name].accuracy if name in others else None)
-            for name, part in rows
-        ],
-        "accuracy",
-        bars=False,
-        what="subjects",
-    )
-
-
-def _ranking(
-    name: str, title: str, rows: list[tuple[str, float, float | None]], measure: str, *, bars: bool, what: str
-) -> Plot:
-    """rows: label, the candidate's value, the champion's; ascending."""
-    shown = rows[:MOST_ROWS]
-    champion = any(row[2] is not None for row in shown)
-
-    def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
-        places = np.arange(len(shown))
-        values = [row[1] for row in shown]
-        for place, (_, value, other) in zip(places, shown, strict=True):
-            if other is not None and not bars:
-                axes.plot(
-                    [value, other], [place, place], color=LINE if value >= other else WRONG, linewidth=2, zorder=1
-                )
-        if bars:
-            axes.barh(places, values, height=0.62, color=CANDIDATE, label="candidate")
-        else:
-            axes.scatter(values, places, s=34, color=CANDIDATE, zorder=3, label="candidate")
-        known = [(place, row[2]) for place, row in zip(places, shown, strict=True) if row[2] is not None]
-        if known:
-            style = {
-                "marker": "D",
-                "s": 26 if bars else 46,
-                "facecolor": PAPER if bars else "none",
-                "edgecolor": CHAMPION,
-                "linewidth": 1.6,
-            }
-            axes.scatter(
-                [other for _, other in known],
-                [place for place, _ in known],
-                zorder=4,
-                label="champion",
-                **style,
-            )
-        axes.set_yticks(places, [row[0] for row in shown])
-        low = 0.0 if bars else max(0.0, np.floor(10 * min([*values, *(other for _, other in known)])) / 10 - 0.1)
-        axes.set(xlim=(low, 1.02), ylim=(len(shown) - 0.4, -0.6), xlabel=measure)
-        axes.grid(axis="x")
-        handles, labels = axes.get_legend_handles_labels()
-        order = sorted(range(len(labels)), key=labels.__getitem__)  # bars would come after points
-        axes.legend(
-            [handles[index] for index in order],
-            [labels[index] for index in order],
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-            ncols=2,
-            fontsize=8.5,
-            borderaxespad=0.2,
-        )
-
-    cut = f"the {MOST_ROWS} worst of {len(rows)}, " if len(rows) > MOST_ROWS else ""
-    low, high = (f"{value:.3f} for {label}" for label, value, _ in (rows[0], rows[-1]))
-    behind = sum(1 for _, value, other in rows if other is not None and value < other)
-    beside = f" The candidate is behind the champion on {behind} of {len(rows)}." if champion else ""
-    return Plot(
-        name,
-        title,
-        f"{cut.capitalize() if cut else ''}{'worst' if cut else 'Worst'} first; cases in brackets.{beside}",
-        f"{title} for {len(rows)} {what}: {low} to {high}.{beside}",
-        False,
-        render(draw, NARROW, 1.1 + 0.27 * max(len(shown), 4)),
     )
 
 

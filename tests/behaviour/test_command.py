@@ -103,6 +103,9 @@ def test_a_bad_file_is_refused_with_the_next_step_and_leaves_nothing(recognizer,
         (["evaluate", "action", "--model", "7"], 4, "recognizer nightly action"),
         (["gates", "action"], 4, "recognizer nightly action"),
         (["gates", "action", "3"], 4, "recognizer nightly action"),
+        (["compare", "action", "1", "2"], 4, "recognizer nightly action"),
+        (["compare", "pose", "1", "2"], 4, "use one of: action"),
+        (["compare", "action", "1", "2", "--meta", "meta.json"], 2, "--data FILE"),
         (["models", "pose"], 4, "use one of: action"),
         (["gates", "pose"], 4, "use one of: action"),
         (["evaluate", "pose", "--model", "champion"], 4, "use one of: action"),
@@ -159,7 +162,13 @@ def test_bad_parameters_are_named_when_data_is_ingested(recognizer, tmp_path, pr
 
 @pytest.mark.parametrize(
     "arguments",
-    [["models"], ["gates", "action"], ["evaluate", "action", "--model", "champion"], ["nightly", "action"]],
+    [
+        ["models"],
+        ["gates", "action"],
+        ["compare", "action", "1", "2"],
+        ["evaluate", "action", "--model", "champion"],
+        ["nightly", "action"],
+    ],
     ids=" ".join,
 )
 def test_whoever_only_reads_makes_no_store(recognizer, tmp_path, arguments):

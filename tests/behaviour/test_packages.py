@@ -229,6 +229,8 @@ TAMPERINGS = {
     "a hidden file more": lambda f: (f / ".weights.bin").touch(),
     "a folder more": lambda f: (f / "external").mkdir(),
     "signature a link": lambda f: link(f / "signature.json"),
+    "model card a link": lambda f: (f / "model_card.md").symlink_to("/etc/hostname"),
+    "model card a folder": lambda f: (f / "model_card.md").mkdir(),
     "blessing a link": lambda f: (f / "blessing.json").symlink_to("/etc/hostname"),
 }
 
@@ -460,6 +462,14 @@ def test_a_blessing_of_a_failed_check_is_refused_even_when_it_is_signed(place, m
     place.bless(checks=[check(verdict=Verdict.FAILED)])
     with pytest.raises(PackageUnblessed, match="did not pass"):
         verify_blessing(place.folder, place.digest, place.keyring)
+
+
+def test_a_model_card_is_no_part_of_the_package(place):
+    (place.folder / ".model_card.md.4711-0011aabb.partial").write_bytes(b"# ")
+    for content in ("# good", "# anything else"):
+        (place.folder / "model_card.md").write_text(content)
+        assert place.store.verify(place.digest, place.keyring)
+        assert place.build() == place.digest
 
 
 def test_a_killed_blessing_leaves_a_package_that_can_be_blessed(place):

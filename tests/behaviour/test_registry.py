@@ -161,6 +161,21 @@ def test_a_version_leads_back_to_all_it_came_from(registry, home, packages, tmp_
     assert len(client.list_artifacts(made.run_id, "report")) == 2
 
 
+def test_the_model_card_is_the_description_and_follows_the_last_judgement(registry, packages, tmp_path):
+    folder, card, digest = packages[0]
+    copy = shutil.copytree(folder, tmp_path / digest)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(registry.uri, registry.uri)
+    for text, said in (("# good", "# good"), ("# bad", "# bad"), ("line\n" * 2000, "line\n")):
+        (copy / "model_card.md").write_text(text)
+        register(registry, (copy, card, digest))
+        found = client.get_model_version("action", "1").description
+        assert found.startswith(said)
+        assert len(found) <= 5000
+    assert found.endswith("line\n\nThe rest stands in model_card.md beside the package.\n")
+
+
 def test_anybody_can_load_the_champion(registry, packages, tmp_path, monkeypatch):
     register(registry, packages[0])
     register(registry, packages[1])

@@ -4,6 +4,7 @@ import pytest
 
 from flows import diagnosis as d
 from flows.diagnosis import Leftover
+from flows.held_out import HeldOut
 from recognizer.checks import Verdict
 from recognizer.errors import PackageTampered
 
@@ -29,6 +30,9 @@ PASSED = [
     (only(d.trail([], 12)), "12 row(s), chained and complete"),
     (d.aliases("action", BOTH, BOTH, 0), "MLflow's are the store's: champion version 3, challenger not set"),
     (d.aliases("action", BOTH, {"champion": 3}, 2), "MLflow's are the store's"),
+    (d.held_out("action", HeldOut("1d" * 32, 240, 8, 0.0, 12, 100)),
+     "test set 1d1d1d1d1d1d: 240 cases of 8 people, used since 1970-01-01, has judged 12 of 100 candidates"),
+    (d.held_out("action", HeldOut("1d" * 32, 240, None, None, 0, 100)), "240 cases, has judged 0 of 100"),
     (d.leftovers([]), "none"),
     (d.leftovers([Leftover("a", 2 * HOUR, False)]), "1 of killed processes; the next night removes them"),
     (d.leftovers([Leftover("a", 90 * HOUR, True)]), "none"),
@@ -48,6 +52,8 @@ FAILED = [
     (d.aliases("action", BOTH, {"champion": 2, "challenger": 3}, 4),
      "champion is version 2, the store says version 3; challenger is version 3, the store says not set; 4 event(s)",
      "recognizer models"),
+    (d.held_out("action", HeldOut("1d" * 32, None, None, 0.0, 100, 100)), "100 of 100 candidates: what passes it may",
+     "new held-out part"),
     (d.leftovers([Leftover("a", 30 * HOUR, False), Leftover("b", 99 * HOUR, False), Leftover("c", HOUR, False)]),
      "a and 1 more, 99 h old", "rm -r a"),
     (only(d.libraries(["numpy>=2"], {}, ())), "is not installed, required is numpy>=2", "pip install"),
@@ -75,3 +81,10 @@ def test_every_fault_names_the_next_step(line, says, advice):
 def test_a_trail_that_is_broken_everywhere_is_told_of_in_few_lines():
     lines = d.trail([f"row {number} was changed" for number in range(1, 100)], 99)
     assert [line.said for line in lines][-2:] == ["row 5 was changed", "and 94 more"]
+
+
+@pytest.mark.parametrize(("judged", "advice"), [(79, None), (80, "new held-out part"), (99, "new held-out part")])
+def test_a_test_set_that_is_nearly_used_up_names_the_next_step(judged, advice):
+    line = d.held_out("action", HeldOut("1d" * 32, 240, 8, 0.0, judged, 100))
+    assert line.passed
+    assert (line.next is None) if advice is None else (advice in line.next)

@@ -1,11 +1,16 @@
-"""What a person is told to type next, after each kind of night."""
+"""What a person is told to type next, after each kind of night; and that tables fit a terminal."""
+
+import io
+import re
 
 import pytest
+from rich.console import Console
 
-from flows.command.terminal import next_commands
+from flows.command.terminal import next_commands, show_checks
 from flows.night import NightResult
 from flows.standing import Standing
-from recognizer.home import Home
+from recognizer.checks import Check
+from recognizer.home import Home, checkout
 from recognizer.night import Outcome
 from recognizer.settings import Settings
 
@@ -31,3 +36,32 @@ def test_what_to_type_next(tmp_path, night, standing, says, silent):
     text = "\n".join(" ".join(row) for row in next_commands(night, Settings(home=Home(tmp_path)), standing))
     assert all(part in text for part in says), text
     assert not any(part in text for part in silent), text
+
+
+CHECKS = [
+    Check.measured("relative", "accuracy", 0.95, threshold=0.92, baseline=0.95, n=51_979, interval=(0.931, 0.962)),
+    Check.measured("infra", "latency_p95_ms", 627.197, threshold=182.269, direction="max", n=1000),
+    Check.measured("contract", "shared_recordings", 0, threshold=0, direction="max", n=200),
+    Check.unmeasured("absolute", "weighted_precision", "it is missing"),
+]
+
+
+def shown(width):
+    console = Console(file=io.StringIO(), width=width)
+    show_checks(console, CHECKS, "Gates")
+    return console.file.getvalue()
+
+
+def test_the_checks_fit_eighty_columns():
+    text = shown(80)
+    assert "0.931 to 0.962" in text
+    assert "champion" not in text.splitlines()[1]
+    assert all(name in text for name in ("latency_p95_ms", "shared_recordings", "weighted_precision"))
+    assert "…" not in text
+    assert "champion" in shown(120).splitlines()[1]
+
+
+def test_the_readme_shows_the_columns_of_a_terminal():
+    sample = re.search(r"^gate +check.*$", (checkout() / "README.md").read_text(), flags=re.MULTILINE)
+    assert sample is not None
+    assert sample.group().split() == shown(80).splitlines()[1].split()
