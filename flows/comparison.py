@@ -16,8 +16,9 @@ from recognizer.checks import Check, Verdict, worst
 from recognizer.errors import LabelError, UsageError
 from recognizer.evaluation.classification import PAIRED
 from recognizer.evaluation.footprint import Footprint
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
 from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.significance import McNemar
 from recognizer.evaluation.slices import KINDS
 from recognizer.gates import GateConfig
 from recognizer.gates.config import Allowance, SliceGate

@@ -178,7 +178,8 @@ class _Units:
         for start in range(0, resamples, each):
             size = min(each, resamples - start)
             values, errors, _, _ = self._statistic(self._drawn(rng, size))
-            ts.append((values - self.value) / errors)
+            # models of which no case differs have no errors, and no resample differs either
+            ts.append(np.divide(values - self.value, errors, out=np.zeros(size), where=errors > 0))
         return np.concatenate(ts)
 
     @property
@@ -241,6 +242,8 @@ def _p_worse(units: _Units, ts: Floats, margin: float) -> float:
         if units.number == units.differing[2]:
             return found[0]  # of few independent cases all is known: approximations would only take from it
     degrees = max(units.effective - 1, 1.0)
+    if units.error == 0:
+        return 1.0 if units.value >= -margin else 0.0
     t = (units.value + margin) / units.error
     found += [(1 + int((ts <= t).sum())) / (1 + len(ts)), float(special.stdtr(degrees, t))]
     tilted = units.tilted(-1)

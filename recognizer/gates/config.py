@@ -77,7 +77,7 @@ class SliceGate(_Section):
     """
 
     min_cases: Annotated[int, Field(ge=1)]
-    margin: Share
+    margin: Annotated[Number, Field(ge=0, lt=1)]
     floor: Share
     required: Annotated[tuple[str, ...], Field(min_length=1), _known(KINDS, "kind of slice")]
     where_known: Annotated[tuple[str, ...], _known(KINDS, "kind of slice")] = ()

@@ -145,13 +145,12 @@ def test_it_learns_and_says_how(done: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, 8, 32])
 def test_onnx_answers_as_torch_does(done: Path, batch: int) -> None:
-    spec = WindowSpec(**PREPARE)
-    keypoints, visibility = to_windows(clips(batch, 300).sequences, spec)
-    visibility[-1, :, 3:9, 4] = 0
-    inputs = {"keypoints": keypoints, "visibility": visibility}
+    cases = clips(batch, 300).sequences
+    cases[-1].visibility[:, 3:9, 4] = 0
+    keypoints, visibility = to_windows(cases, WindowSpec(**PREPARE))
     session = onnxruntime.InferenceSession(done / "exported" / "model.onnx")
-    scores = session.run(["scores"], inputs)[0]
-    reference = ActionTrainer().reference_scores(done / "trained", inputs)
+    scores = session.run(["scores"], {"keypoints": keypoints, "visibility": visibility})[0]
+    reference = ActionTrainer().reference_scores(done / "trained", cases)
     assert scores.shape == reference.shape == (batch, len(CLASSES))
     np.testing.assert_allclose(scores, reference, atol=1e-5, rtol=0)
     np.testing.assert_array_equal(scores.argmax(axis=1), reference.argmax(axis=1))

@@ -11,7 +11,8 @@ from recognizer.blessing import verify_blessing
 from recognizer.checks import Check, Verdict
 from recognizer.evaluation import evaluate_classification
 from recognizer.evaluation.measured import Measured, Rival
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
+from recognizer.evaluation.significance import McNemar
 from recognizer.keys import Keyring
 from recognizer.package import PackageCard
 from recognizer.report import ModelCardFacts, TrainingFacts, render_model_card
@@ -118,7 +119,7 @@ def recipe(small_home):
     model = small_home.home.run("action", "2" * 64) / "exported" / "model.onnx"
     model.parent.mkdir(parents=True)
     onnx.save(onnx.load(small_home.home.root / "model-1.onnx"), model)
-    made = Recipe(model, small_home.packages.card(small_home.digests[1]), GATES, "2026-11-20")
+    made = Recipe(model.parents[1], small_home.packages.card(small_home.digests[1]), GATES, "2026-11-20")
     return lambda **more: replace(made, **more)
 
 

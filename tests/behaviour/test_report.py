@@ -16,7 +16,8 @@ from recognizer.evaluation import Parity, SandboxRun, ShadowRun, evaluate_classi
 from recognizer.evaluation.behaviour import GoldenAnswer, Invariance
 from recognizer.evaluation.footprint import Footprint
 from recognizer.evaluation.measured import Costs, Golden, Measured, Rival
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
+from recognizer.evaluation.significance import McNemar
 from recognizer.gates import GateConfig, judge
 from recognizer.night import judge_night
 from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report

@@ -278,13 +278,34 @@ def test_pins_what_the_stages_start_from(home, tmp_path):
     champion = tmp_path / "package"
     champion.mkdir()
     (champion / "model.onnx").write_bytes(b"model")
-    pinned = pin(home, "action", snapshot=snapshot, parent=parent, champion=champion)
+    golden = tmp_path / "golden"
+    (golden / "synthetic").mkdir(parents=True)
+    (golden / "synthetic" / "one.npz").write_bytes(b"case")
+    pinned = pin(
+        home,
+        "action",
+        snapshot=snapshot,
+        parent=parent,
+        champion=champion,
+        best={"d1": champion},
+        golden=golden,
+        notes={"best/best.json": b"{}"},
+    )
     assert pinned == home.pinned("action")
     files = {path.relative_to(pinned).as_posix() for path in pinned.rglob("*") if path.is_file()}
-    assert files == {"snapshot/train.npz", "snapshot/snapshot.json", "parent/weights.pt", "champion/model.onnx"}
+    assert files == {
+        "snapshot/train.npz",
+        "snapshot/snapshot.json",
+        "parent/weights.pt",
+        "champion/model.onnx",
+        "best/best.json",
+        "best/d1/model.onnx",
+        "golden/synthetic/one.npz",
+    }
     assert (pinned / "parent/weights.pt").samefile(parent)
     pin(home, "action", snapshot=ingest(home, "two"), parent=None, champion=None)
     files = {path.relative_to(pinned).as_posix() for path in pinned.rglob("*")}
-    assert files == {"snapshot", "parent", "champion", "snapshot/train.npz", "snapshot/snapshot.json"}
+    folders = {"snapshot", "parent", "champion", "best", "golden"}
+    assert files == {*folders, "snapshot/train.npz", "snapshot/snapshot.json"}
     assert (pinned / "snapshot/train.npz").read_bytes() == b"two" * 1000
     assert leftovers(home) == []

@@ -6,7 +6,8 @@ import pytest
 from recognizer.evaluation import evaluate_classification
 from recognizer.evaluation.footprint import Footprint
 from recognizer.evaluation.measured import Costs, Measured, Rival
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
+from recognizer.evaluation.significance import McNemar
 from recognizer.gates.config import Allowance, Budget
 from recognizer.report.difference_plot import difference_plot
 from recognizer.report.latency_plot import latency_plot

@@ -9,7 +9,8 @@ from recognizer.checks import Check
 from recognizer.evaluation import evaluate_classification
 from recognizer.evaluation.behaviour import GoldenAnswer
 from recognizer.evaluation.measured import Golden, Measured, Rival
-from recognizer.evaluation.paired import McNemar, PairedDifference
+from recognizer.evaluation.paired import PairedDifference
+from recognizer.evaluation.significance import McNemar
 from recognizer.report import CHECK_COLUMNS, check_rows
 from recognizer.report.plots import shortened
 from recognizer.report.table import (
