@@ -33,7 +33,7 @@ EASY_GATES = {
     "relative": {"accuracy": {"margin": 1.0}},
     "slices": {
         "min_cases": 2,
-        "margin": 1.0,
+        "margin": 0.99,
         "floor": 0.0,
         "required": ["class", "people"],
         "where_known": ["subject"],
