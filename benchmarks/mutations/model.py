@@ -156,18 +156,18 @@ FAULTS = (
     ),
     _exported(
         "slow",
-        "multiplies matrices that change nothing, 100 ms and more a case",
+        "multiplies matrices that change nothing, for 20 ms and more",
         "budgets",
         "latency_p50_ms",
-        lambda night: surgery.slower(night.model, 60),
+        lambda night: surgery.slower(night.model, 24),
         without=("infra",),
     ),
     _exported(
         "hungry for memory",
-        "holds a tensor of 768 MB that changes nothing",
+        "holds a tensor of 192 MB that changes nothing",
         "budgets",
         "peak_memory_mb",
-        lambda night: surgery.hungrier(night.model, 768),
+        lambda night: surgery.hungrier(night.model, 192),
         without=("infra",),
     ),
     Fault(

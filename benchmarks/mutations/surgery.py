@@ -150,10 +150,17 @@ def pinned_batch(model: onnx.ModelProto, size: int) -> onnx.ModelProto:
 
 
 def slower(model: onnx.ModelProto, turns: int, side: int = 384) -> onnx.ModelProto:
-    """Multiplies matrices that change nothing."""
-    nodes = [node("ReduceMean", ["answer"], ["one"], keepdims=0), node("Expand", ["one", "sides"], ["turn_0"])]
-    nodes += [node("MatMul", [f"turn_{i}", "turn_0"], [f"turn_{i + 1}"]) for i in range(turns)]
-    return with_answer(model, [*nodes, *add_nothing(f"turn_{turns}")], **nil(), sides=np.array([side, side]))
+    """Multiplies matrices that change nothing; their entries stay what they were, 1 / side."""
+    nodes = [
+        node("ReduceMean", ["answer"], ["one"], keepdims=0),
+        node("Mul", ["one", "small"], ["entry"]),
+        node("Expand", ["entry", "sides"], ["turn_0"]),
+        *(node("MatMul", [f"turn_{i}", "turn_0"], [f"turn_{i + 1}"]) for i in range(turns)),
+    ]
+    small = np.float32(_classes(model) / side)
+    return with_answer(
+        model, [*nodes, *add_nothing(f"turn_{turns}")], **nil(), small=small, sides=np.array([side, side])
+    )
 
 
 def hungrier(model: onnx.ModelProto, megabytes: int) -> onnx.ModelProto:
