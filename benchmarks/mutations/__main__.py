@@ -25,7 +25,7 @@ by `make mutations`, which fails when one escapes or is caught only by another g
 - The sound night has {recordings} synthetic recordings, six actions and a small network; its gates and bounds are
   those of `params.yaml`. The champion is the same network, packaged the night before.
 - `budgets` and `infra` take seconds, so they are configured only for the sound night and for faults that are about
-  them; for faults in service the sandbox sends 200 requests instead of 1,000.
+  them; for faults in service the sandbox sends 350 requests instead of 1,000.
 - An *exported model* is held against the network that it was trained as. A *model trained elsewhere* is judged as
   one that `recognizer register` brings: there is no such network.
 - Of what said no, the table shows the checks that are there for this fault, with their numbers, and names other gates

@@ -19,8 +19,8 @@ from benchmarks.mutations.fault import Fault, Refusal, refusal_by, refusals_of
 from recognizer.windows import WindowSpec, to_windows
 
 GROUP = "service"
-REQUESTS = 200
-"""Enough to meet every fault; the sound night answers as many as are configured."""
+REQUESTS = 350
+"""Every training window once; the sound night answers as many as are configured."""
 MOST = 8
 """Training windows that may set one off: each stalls for seconds, offline too."""
 
@@ -68,7 +68,7 @@ def raising(model: onnx.ModelProto, bounds: tuple[float, float]) -> onnx.ModelPr
 
 
 def stalling(
-    model: onnx.ModelProto, bounds: tuple[float, float], turns: int = 1500, side: int = 384
+    model: onnx.ModelProto, bounds: tuple[float, float], turns: int = 3000, side: int = 384
 ) -> onnx.ModelProto:
     """Multiplies matrices for seconds: more than the service waits for an answer."""
     value = helper.make_tensor_value_info
@@ -87,10 +87,10 @@ def stalling(
         [value("on", TensorProto.BOOL, ()), value("next", TensorProto.FLOAT, (side, side))],
     )
     tail = [
-        surgery.node("Mul", ["fire", "turns"], ["times"]),
+        surgery.node("Mul", ["fire", "turns"], ["repeats"]),
         surgery.node("ReduceMean", ["answer"], ["one"], keepdims=0),
         surgery.node("Expand", ["one", "sides"], ["start"]),
-        surgery.node("Loop", ["times", "", "start"], ["end"], body=body),
+        surgery.node("Loop", ["repeats", "", "start"], ["end"], body=body),
         *surgery.add_nothing("end"),
     ]
     return set_off(model, bounds, tail, turns=np.int64(turns), sides=np.array([side, side]), **surgery.nil())
