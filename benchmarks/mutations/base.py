@@ -42,6 +42,9 @@ SETS = ("train", "validation", "test")
 SLOW = ("budgets", "infra")
 """Gates that take seconds; left out for faults that they are not asked about."""
 GOLDEN_SEED, GOLDEN_POOL, GOLDEN_CASES = 77, 160, 2
+"""Of the recordings that golden cases are chosen from: seed, how many, how many of each class."""
+CROWD = 4
+"""People in the golden cases that hold, whatever the rest says, how a model answers in a crowd."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Size:
         frames: of a window.
         train: parameters of `train.action` that differ from the shipped ones.
         gates: gates and bounds that differ from the shipped ones; none do in the matrix.
+        min_cases: of a verdict; None: as shipped.
     """
 
     recordings: int
@@ -355,10 +359,6 @@ def _choose_golden(night: Night, size: Size) -> None:
     chosen = sorted({*best, *_surest(sure, crowded, GOLDEN_CASES)})
     night.golden.mkdir(parents=True)
     write_npz(night.golden / "cases.npz", pool.subset(chosen))
-
-
-CROWD = 4
-"""People in the golden cases that hold, whatever the rest says, how a model answers in a crowd."""
 
 
 def _surest(sure: NDArray[np.float32], among: NDArray[np.bool_], count: int) -> list[int]:

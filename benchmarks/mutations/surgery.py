@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from recognizer.skeleton import MIRROR
+
 node = helper.make_node
 FACTOR, MODULUS = 7919.0, 1000.0
 """Of the number that a window draws, see `ticket`."""
@@ -28,12 +30,13 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def scaled_inputs(model: onnx.ModelProto, factor: float) -> onnx.ModelProto:
     """Keypoints times a factor before anything else."""
-    made = copied(model)
-    for one in made.graph.node:
-        one.input[:] = ["wide" if name == "keypoints" else name for name in one.input]
-    _constants(made, factor=np.float32(factor))
-    made.graph.node.insert(0, node("Mul", ["keypoints", "factor"], ["wide"]))
-    return made
+    return _with_keypoints(model, node("Mul", ["keypoints", "factor"], ["changed"]), factor=np.float32(factor))
+
+
+def exchanged_sides(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Keypoints of left joints under the names of right ones; the picture and what is seen stay."""
+    exchanged = node("Gather", ["keypoints", "sides"], ["changed"], axis=3)
+    return _with_keypoints(model, exchanged, sides=np.array(MIRROR))
 
 
 def normalised_by_batch(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -245,6 +248,16 @@ def ticket_constants() -> dict[str, NDArray[np.generic]]:
 def tickets(visibility: NDArray[np.float32]) -> NDArray[np.float64]:
     """The same numbers (n,) of visibility (n, M, T, 17)."""
     return (visibility[..., BODY:] > 0).sum(axis=(1, 2, 3)).astype(np.float64) * FACTOR % MODULUS
+
+
+def _with_keypoints(model: onnx.ModelProto, first: NodeProto, **constants: NDArray[np.generic]) -> onnx.ModelProto:
+    """A node from `keypoints` to `changed`, which everything after it takes instead."""
+    made = copied(model)
+    for one in made.graph.node:
+        one.input[:] = ["changed" if name == "keypoints" else name for name in one.input]
+    _constants(made, **constants)
+    made.graph.node.insert(0, first)
+    return made
 
 
 def _classes(model: onnx.ModelProto) -> int:

@@ -15,7 +15,6 @@ from benchmarks.mutations.fault import Fault, Refusal, refusals_of
 from flows import stages
 from recognizer.params import StageParams
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
-from recognizer.skeleton import MIRROR
 
 GROUP = "training"
 Change = Callable[[SequenceSet], SequenceSet]
@@ -65,11 +64,6 @@ def _mislabelled(found: SequenceSet) -> SequenceSet:
     first = [i for i, one in enumerate(found) if one.label == 0]
     kept = set(first[::10])
     return _each(lambda i, one: replace(one, label=1) if one.label == 0 and i not in kept else one)(found)
-
-
-def _exchanged_sides(one: SkeletonSequence) -> SkeletonSequence:
-    order = list(MIRROR)
-    return replace(one, keypoints=one.keypoints[:, :, order], visibility=one.visibility[:, :, order])
 
 
 def _upside_down(one: SkeletonSequence) -> SkeletonSequence:
@@ -130,13 +124,6 @@ FAULTS: Sequence[Fault] = (
         "absolute",
         "accuracy",
         _each(lambda _, one: _swap_joints(one)),
-    ),
-    _trained(
-        "left and right exchanged in training",
-        "left and right joints change places in train and validation, the picture does not",
-        "relative",
-        "accuracy",
-        _each(lambda _, one: _exchanged_sides(one)),
     ),
     _trained("few people", "two people of train, as often as it has cases", "relative", "accuracy", _first_people),
     _trained(
