@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.mutations import unnoticed
 from benchmarks.mutations.base import MATRIX, make_night
 from benchmarks.mutations.matrix import FAULTS, Row, run, table
 from recognizer.home import atomic_write, checkout
@@ -40,9 +41,10 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], help="a group or a fault; writes no table")
     parser.add_argument("--work", type=Path, help="folder to work in, where what is done stays done")
     given = parser.parse_args()
-    chosen = [one for one in FAULTS if not given.only or {one.name, one.group} & set(given.only)]
+    every = (*FAULTS, *unnoticed.FAULTS)
+    chosen = [one for one in every if {one.name, one.group} & set(given.only)] if given.only else FAULTS
     if not chosen:
-        parser.error(f"no such fault; groups: {', '.join(dict.fromkeys(one.group for one in FAULTS))}")
+        parser.error(f"no such fault; groups: {', '.join(dict.fromkeys(one.group for one in every))}")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="recognizer-mutations-") as folder:
         work = given.work or Path(folder)
@@ -67,6 +69,10 @@ def _document(rows: Sequence[Row]) -> str:
     parts.append(f"{caught} of {len(faults)} faults were caught by what is there for them.\n")
     for group in dict.fromkeys(row.group for row in rows):
         parts.append(f"## {group.capitalize()}\n\n{table(row for row in rows if row.group == group)}\n")
+    told = [f"- {one.name}: {one.done}." for one in unnoticed.FAULTS]
+    parts.append(
+        "\n".join(["## Not caught yet\n", "Faults that are known and that no gate is there for.\n", *told, ""])
+    )
     return "\n".join(parts)
 
 

@@ -24,7 +24,7 @@ from recognizer.card import PackageCard
 from recognizer.checks import Check
 from recognizer.evaluation.measured import Measured
 from recognizer.gates import GateConfig, judge
-from recognizer.home import Home, checkout
+from recognizer.home import Home, atomic_folder, checkout
 from recognizer.ingest.recorded import Recorded, Source
 from recognizer.ingest.split import Split, cut
 from recognizer.keys import Signer
@@ -357,8 +357,8 @@ def _choose_golden(night: Night, size: Size) -> None:
     best = [i for label in range(len(pool.classes)) for i in _surest(sure, pool.labels == label, GOLDEN_CASES)]
     crowded = np.array([one.people == CROWD for one in pool])
     chosen = sorted({*best, *_surest(sure, crowded, GOLDEN_CASES)})
-    night.golden.mkdir(parents=True)
-    write_npz(night.golden / "cases.npz", pool.subset(chosen))
+    with atomic_folder(night.golden) as folder:
+        write_npz(folder / "cases.npz", pool.subset(chosen))
 
 
 def _surest(sure: NDArray[np.float32], among: NDArray[np.bool_], count: int) -> list[int]:

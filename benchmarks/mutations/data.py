@@ -50,7 +50,7 @@ def _trained_on_test(sets: Sets) -> Sets:
     return {"train": _set(sets, [*sets["train"], *unknown])}
 
 
-def _moved_a_pixel(sets: Sets) -> Sets:
+def moved_a_pixel(sets: Sets) -> Sets:
     copies = [
         replace(one, keypoints=np.where(one.visibility[..., None] > 0, one.keypoints + 1, 0).astype(np.float32))
         for one in _renamed(sets["test"], "_moved")
@@ -177,7 +177,7 @@ FAULTS = (
         "trained on a moved test set",
         "every test recording stands in train too, moved by a pixel",
         "shared_subjects",
-        _moved_a_pixel,
+        moved_a_pixel,
     ),
     _broken("duplicated recordings", "60 recordings of train stand there twice", "duplicates", _duplicated),
     _broken(
