@@ -32,7 +32,7 @@ by `make mutations`, which fails when one escapes or is caught only by another g
 - Of what said no, the table shows the checks that are there for this fault, with their numbers, and names other gates
   that said no as well. ERROR means that it could not be measured, INCONCLUSIVE that there were too few cases.
 - What is missing: left and right exchanged in *training* alone, in all frames or in every second one. The network is as
-  good as the sound one: these people are filmed from every side, so that it makes no difference.
+  good as the sound one: these people are filmed from every side, so it makes no difference.
 """
 
 

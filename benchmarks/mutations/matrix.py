@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.mutations import comparison, data, model, service, training, trust
@@ -72,7 +72,8 @@ class Row:
 
     def __str__(self) -> str:
         told = [f"`{name}` {_short(reason)}" for name, reason in self.caught[:2]]
-        also = list(dict.fromkeys(one.partition("/")[0] for one in self.others))
+        there = self.expected.partition("/")[0]
+        also = [one for one in dict.fromkeys(name.partition("/")[0] for name in self.others) if one != there]
         if not self.caught:
             told = [self.problem or ", ".join(self.others[:4])]
         said = "<br>".join(one.replace("|", "/") for one in told if one)
@@ -101,6 +102,8 @@ def _judge(night: Night, fault: Fault) -> Row:
     except Exception as error:  # one fault that breaks must not hide what became of the others
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
         traceback.print_exc()
+    place = f"{night.folder}/"  # another one in every run, which says nothing
+    refusals = [replace(one, reason=one.reason.replace(place, "")) for one in refusals]
     caught = fault.caught_by(refusals)
     return Row(
         name=fault.name,

@@ -134,7 +134,7 @@ FAULTS = (
     ),
     _exported(
         "surer than trained",
-        "logits are multiplied by 8 (calibration left out twice)",
+        "logits are multiplied by 8",
         "parity",
         "max_abs_diff",
         lambda night: surgery.tempered(night.model, 8.0),
