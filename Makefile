@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TASK := action
 
-.PHONY: help nightly test check format docs bench bench-gates bench-judge bench-swap serve clean
+.PHONY: help nightly test check format docs bench bench-gates bench-judge bench-swap mutations serve clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-judge: .venv/installed ## how often the judge of a rollout is wrong, and h
 
 bench-swap: .venv/installed-dev ## swaps, rollouts and faults under traffic, as one table of bounds; ARGS=--quick for a sample
 	@$(BIN)/python -m benchmarks.swap $(ARGS)
+
+mutations: .venv/installed ## faults seeded into a sound night, which its gates have to catch; writes docs/mutations.md
+	@$(BIN)/python -m benchmarks.mutations $(ARGS)
 
 serve: .venv/installed ## answer requests with the champion
 	@$(BIN)/recognizer serve
