@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from flows import measuring
-from flows.inputs import StageInputs, package_classes, package_digest
+from flows.inputs import StageInputs, described_classes, package_classes, package_digest
 from recognizer.errors import InputError, PluginError
 from recognizer.evaluation.measured import FLOAT, INT8, Costs, Measured, Rival
 from recognizer.gates import GateConfig
@@ -98,6 +98,9 @@ def measure(
         model: its folder, as `load_predictor(task)` takes it.
     """
     standing, classes = _standing(inputs, test), test.cases.classes
+    if (named := described_classes(model)) != classes:
+        problem = f"the candidate names the classes {list(named)}, its data {list(classes)}"
+        return replace(standing, problem=problem), {}
     try:
         predictor = load_predictor(inputs.task)(model, threads=THREADS)
         scores, parity = measuring.measure_batches(predictor, test.cases.sequences, reference)

@@ -82,6 +82,11 @@ def package_classes(package: Path) -> tuple[str, ...]:
     return tuple(json.loads((package / "package.json").read_text())["classes"])
 
 
+def described_classes(exported: Path) -> tuple[str, ...]:
+    """The ordered class list that goes with a model that is in no package yet."""
+    return tuple(json.loads((exported / "model.json").read_text())["classes"])
+
+
 def package_digest(package: Path) -> str:
     """The digest that a package's manifest gives it."""
     return sha256_file(package / MANIFEST)

@@ -6,6 +6,7 @@ takes does not grow with the set.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.errors import InputError, PluginError
+from recognizer.errors import GivenUp, InputError, PluginError
 from recognizer.evaluation.behaviour import Invariance, golden_answers, measure_invariance
 from recognizer.evaluation.classification import evaluate_classification, summands
 from recognizer.evaluation.measured import Golden, Rival
@@ -29,11 +30,12 @@ from recognizer.gates.config import GoldenGate
 from recognizer.golden import read_golden
 from recognizer.perturbation import CHANGES
 from recognizer.sequences import SequenceSet
-from recognizer.tasks import Predictor
+from recognizer.tasks import Cancel, Predictor
 
 Scores = NDArray[np.float32]
 
 LARGEST = max(BATCHES)
+PATIENCE_SECONDS = 60.0
 MOST_CHANGED = 120
 """So many test cases, evenly taken, are asked again with changed inputs."""
 
@@ -55,9 +57,27 @@ class TestSet:
         return evaluate_classification(scores, self.cases.labels, self.cases.classes, slices=self.slices)
 
 
+def ask(predictor: Predictor, inputs: Mapping[str, NDArray[Any]]) -> Scores:
+    """Scores (n, k) of one call; a model in a loop without end is given up. A single endless kernel cannot be.
+
+    Raises:
+        PluginError: no answer in time, or none that is one.
+    """
+    cancel = Cancel()
+    timer = threading.Timer(PATIENCE_SECONDS, cancel.give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        return predictor.predict(inputs, cancel).scores
+    except GivenUp as error:
+        raise PluginError(f"the model gave no answer within {PATIENCE_SECONDS:g} s", hint="mend the model") from error
+    finally:
+        timer.cancel()
+
+
 def answer(predictor: Predictor, cases: Sequence[Any]) -> Scores:
     """Scores (n, k) of n cases."""
-    return np.concatenate([predictor.predict(predictor.inputs(part)).scores for part in _parts(cases)])
+    return np.concatenate([ask(predictor, predictor.inputs(part)) for part in _parts(cases)])
 
 
 def measure_batches(
@@ -73,8 +93,8 @@ def measure_batches(
     for part in _parts(cases):
         inputs = predictor.inputs(part)
         for size in BATCHES:
-            found[str(size)] += [predictor.predict(some).scores for some in _rows(inputs, len(part), size)]
-        again.append(predictor.predict(inputs).scores)
+            found[str(size)] += [ask(predictor, some) for some in _rows(inputs, len(part), size)]
+        again.append(ask(predictor, inputs))
         if reference is not None:
             truth.append(reference(part))
     scores = np.concatenate(found[str(LARGEST)])

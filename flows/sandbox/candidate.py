@@ -7,9 +7,11 @@ from pathlib import Path
 from flows.sandbox.requests import find_requests, offline_scores
 from flows.sandbox.run import SandboxLimits, run_in_sandbox
 from recognizer.card import PackageCard
+from recognizer.errors import PluginError
 from recognizer.evaluation.sandbox import SandboxRun
 from recognizer.gates.config import InfraGate
 from recognizer.settings import Settings
+from recognizer.snapshot import read_snapshot
 from recognizer.tasks import load_predictor
 
 
@@ -27,7 +29,12 @@ def try_candidate(
         StorageError: there is no room for the sandbox, or the store cannot be read.
     """
     requests = find_requests(settings, card.task, snapshot)
+    limits = SandboxLimits(requests=gate.requests, memory_mb=int(gate.memory_mb))
     predictor = load_predictor(card.task)(exported, threads=settings.session_threads)
+    try:
+        expected = offline_scores(predictor, card.task, requests.windows, requests.media_type)
+    except PluginError as error:  # what fails here would fail in service
+        return SandboxRun(requests.source, requests.recorded, limits.memory_mb, problem=f"offline: {error.what}")
     return run_in_sandbox(
         settings,
         task=card.task,
@@ -35,6 +42,7 @@ def try_candidate(
         card=card,
         champion=champion,
         requests=requests,
-        expected=offline_scores(predictor, card.task, requests.windows, requests.media_type),
-        limits=SandboxLimits(requests=gate.requests, memory_mb=int(gate.memory_mb)),
+        expected=expected,
+        classes=read_snapshot(snapshot).classes,
+        limits=limits,
     )

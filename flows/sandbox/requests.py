@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.measuring import ask
 from flows.recordings import Body, logged_recordings, make_recordings
 from recognizer.errors import NoStore, NotFound
 from recognizer.settings import Settings
@@ -104,4 +105,4 @@ def offline_scores(
     if task not in endpoints:
         raise NotFound(f"the service has no address for task {task!r}", hint="name an `endpoint` in its predictor")
     cases = (endpoints[task].read(window.content, media_type).case for window in windows)
-    return np.concatenate([predictor.predict(predictor.inputs([case])).scores for case in cases])
+    return np.concatenate([ask(predictor, predictor.inputs([case])) for case in cases])

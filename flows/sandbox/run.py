@@ -79,6 +79,7 @@ def run_in_sandbox(
     champion: Path | None,
     requests: Requests,
     expected: NDArray[np.float32],
+    classes: Sequence[str] | None = None,
     limits: SandboxLimits = SandboxLimits(),
 ) -> SandboxRun:
     """Let the real service answer requests with a candidate that nobody has blessed.
@@ -93,16 +94,18 @@ def run_in_sandbox(
         settings: of production, for what makes a difference to a model; its home and its store are not touched.
         model: the candidate's ONNX file; `card` is its card: the package has the digest that production's will have.
         champion: package folder of the model that serves; None when there is none, or when it knows other classes.
-        expected: (n, k) the candidate's offline scores for `requests.windows`, in the order of the card's classes.
+        expected: (n, k) the candidate's offline scores for `requests.windows`, in the order of `classes`.
+        classes: of the data, in their order; by default the card's, which then cannot be found wrong.
 
     Raises:
         UsageError: `expected` is not of these windows and classes.
         InputError: there is no model.
         StorageError: there is no room for the sandbox.
     """
-    if expected.shape != (len(requests.windows), len(card.classes)):
+    classes = card.classes if classes is None else tuple(classes)
+    if expected.shape != (len(requests.windows), len(classes)):
         raise UsageError(
-            f"has shape {expected.shape}, expected {(len(requests.windows), len(card.classes))}",
+            f"has shape {expected.shape}, expected {(len(requests.windows), len(classes))}",
             where="expected",
             hint="compute it for these requests, with the candidate",
         )
@@ -110,7 +113,7 @@ def run_in_sandbox(
     run = SandboxRun(requests.source, requests.recorded, limits.memory_mb)
     with sandbox_folder() as folder:
         sandbox = furnish(folder / "home", task, model, card, champion)
-        comparison = Comparison(task, card.classes, expected, sandbox.candidate)
+        comparison = Comparison(task, classes, expected, sandbox.candidate)
         run = _Run(settings, sandbox, folder, requests, comparison, limits, began).all(run)
     run = replace(run, seconds=time.monotonic() - began)
     log.info("tried in the sandbox", task=task, digest=sandbox.candidate, **run.as_dict())

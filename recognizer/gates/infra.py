@@ -11,6 +11,8 @@ from recognizer.evaluation.sandbox import SandboxRun
 from recognizer.gates.config import GateConfig, InfraGate
 
 GATE = "infra"
+ASKED = 0.95
+"""Share of the requests that have to reach the candidate: the rest found its threads busy, which is the machine's."""
 
 
 def infra_checks(config: GateConfig, measured: Measured, run: SandboxRun | None) -> Iterator[Check]:
@@ -36,9 +38,9 @@ def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
     sent = f"{run.source}, {figure(run.rate)} a second" if run.rate is not None else run.source
     made = partial(Check.measured, GATE, n=n, min_cases=enough, cases="requests")
     yield Check.measured(GATE, "requests", float(n), threshold=float(enough), n=n, derivation=sent, cases="requests")
-    if run.not_asked:
+    if run.not_asked > n * (1 - ASKED):
         reason = f"of {n:,} requests {run.not_asked:,} did not reach the candidate in time: the machine was too busy"
-        yield Check(GATE, "asked", float(n - run.not_asked), n, "min", None, n, Verdict.INCONCLUSIVE, reason)
+        yield Check(GATE, "asked", float(n - run.not_asked), n * ASKED, "min", None, n, Verdict.INCONCLUSIVE, reason)
     strangers = max(run.by_another - run.not_asked, 0)
     kinds = [f"{kind} {count:,}" for kind, count in run.failed.items()]
     kinds += [f"answered by another model {strangers:,}"] if strangers else []

@@ -175,9 +175,10 @@ def test_a_service_that_is_killed_is_noticed(production):
     with sandbox_folder() as folder:
         made = furnish(folder / "home", "action", **candidate(small, CANDIDATE), champion=None)
         settings = settings_for(Settings(home=small.home), made.home, shadows=1)
+        before = {one.pid for one in psutil.Process().children()}  # of other tests: multiprocessing's tracker
         service = SandboxService.start(settings, made.home, folder, memory_mb=2048)
         try:
-            (supervisor,) = psutil.Process().children()
+            (supervisor,) = (one for one in psutil.Process().children() if one.pid not in before)
             service.watch()
             supervisor.kill()
             with pytest.raises(Broken, match="the service ended with code -9: it left no word"):
