@@ -16,13 +16,15 @@ import onnx
 from numpy.typing import NDArray
 
 from flows import stages
+from flows.candidate import measure_forms
 from flows.contract import check_contract
+from flows.inputs import Best, StageInputs
 from flows.measuring import TestSet, answer
 from flows.sandbox.candidate import try_candidate
 from recognizer.blessing import bless
 from recognizer.card import PackageCard
 from recognizer.checks import Check
-from recognizer.evaluation.measured import Measured
+from recognizer.evaluation.measured import FLOAT, Measured
 from recognizer.gates import GateConfig, judge
 from recognizer.home import Home, atomic_folder, checkout
 from recognizer.ingest.recorded import Recorded, Source
@@ -233,14 +235,14 @@ def make_night(folder: Path, size: Size = MATRIX, brought: Path | None = None) -
     if not (night.snapshot / "snapshot.json").is_file():
         recorded = _recorded(size.recordings, 1, size.left_out)
         write_snapshot(cut(recorded), night.snapshot, task=TASK, source=recorded.source)
-    inputs = stages.StageInputs(night.params, night.snapshot, None, None)
+    inputs = StageInputs(night.params, night.snapshot, None, None)
     if brought is not None:
         shutil.copytree(brought, night.exported, dirs_exist_ok=True)
     elif not night.exported.is_dir():
         trained = folder / "trained"
         stages.prepare(inputs, night.prepared)
         stages.train(inputs, night.prepared, trained, lambda _share, _line: None)
-        stages.export(inputs, trained, night.exported)
+        stages.export(inputs, night.prepared, trained, night.exported)
     if not night.golden.is_dir():
         _choose_golden(night, size)
     night.home.prepare()
@@ -288,10 +290,10 @@ def inputs_of(
     snapshot: Path | None = None,
     golden: Path | None = None,
     champion: Path | None = None,
-    best: stages.Best | None = None,
-) -> stages.StageInputs:
+    best: Best | None = None,
+) -> StageInputs:
     """What the night is judged on; by default nothing is better than the champion, which is the sound one."""
-    return stages.StageInputs(
+    return StageInputs(
         params,
         snapshot or night.snapshot,
         parent=None,
@@ -301,13 +303,13 @@ def inputs_of(
     )
 
 
-def measured_by(night: Night, inputs: stages.StageInputs, exported: Path, trained: Path | None) -> Measured:
+def measured_by(night: Night, inputs: StageInputs, exported: Path, trained: Path | None) -> Measured:
     """What the stage `evaluate` measures; without a trained network, what `recognizer register` does."""
     if trained is not None:
         return stages.evaluate(inputs, trained, exported, night.folder / "evaluated")
     gates = GateConfig.read(inputs.params["evaluate"])
     test = TestSet.of(read_set(inputs.snapshot, "test"), gates)
-    return stages.measure(inputs, gates, test, exported, reference=None)[0]
+    return measure_forms(inputs, gates, test, exported, reference=None)[FLOAT][0]
 
 
 def blessed(night: Night, digest: str, checks: Iterable[Check], gates: Mapping[str, Any], **changes: Any) -> None:

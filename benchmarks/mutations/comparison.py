@@ -13,7 +13,8 @@ import onnx
 from benchmarks.mutations import surgery
 from benchmarks.mutations.base import SLOW, Night, inputs_of, judged, measured_by
 from benchmarks.mutations.fault import Fault, Refusal, refusals_of
-from flows import measuring, stages
+from flows import measuring
+from flows.inputs import Best, package_digest
 from recognizer.evaluation.measured import Measured, Rival
 from recognizer.gates import GateConfig, judge
 from recognizer.windows import WindowSpec, to_windows
@@ -44,7 +45,7 @@ def _worse_than_champion(night: Night) -> list[Refusal]:
 
 def _ratchet(night: Night) -> list[Refusal]:
     """The champion has lost three points before, the candidate loses another one."""
-    best = stages.Best(stages.package_digest(night.champion), 1, night.champion)
+    best = Best(package_digest(night.champion), 1, night.champion)
     _, champion = _packaged(night, 0.03)
     exported = night.export_of("ratchet", worse(night, 0.04))
     return refusals_of(judged(night, exported, champion=champion, best=best))

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.mutations.base import TASK, Night, judged
 from benchmarks.mutations.fault import Fault, Refusal, refusals_of
 from flows import stages
+from flows.inputs import StageInputs
 from recognizer.params import StageParams
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
 
@@ -39,15 +40,15 @@ def _trained(
                 write_npz(prepared / f"{part}.npz", change(night.sets[part]))
         inputs = _inputs(night, train)
         stages.train(inputs, prepared, place / "trained", lambda _share, _line: None)
-        stages.export(inputs, place / "trained", place / "exported")
+        stages.export(inputs, prepared, place / "trained", place / "exported")
         return refusals_of(judged(night, place / "exported", trained=place / "trained"))
 
     return Fault(name, GROUP, done, gate, judge, check)
 
 
-def _inputs(night: Night, train: Mapping[str, Any]) -> stages.StageInputs:
+def _inputs(night: Night, train: Mapping[str, Any]) -> StageInputs:
     params = StageParams(TASK, {**night.params.stages, "train": {**night.params["train"], **train}})
-    return stages.StageInputs(params, night.snapshot, None, None)
+    return StageInputs(params, night.snapshot, None, None)
 
 
 def _each(change: Callable[[int, SkeletonSequence], SkeletonSequence]) -> Change:

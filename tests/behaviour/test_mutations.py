@@ -35,7 +35,7 @@ TINY = Size(
     gates={
         "absolute": {"accuracy": {"min": 0.0}, "weighted_f1": {"min": 0.0}},
         "relative": {"accuracy": {"margin": 0.5}},
-        "slices": {"min_cases": 1, "margin": 1.0, "floor": 0.0, "required": ["class"]},
+        "slices": {"min_cases": 1, "margin": 0.99, "floor": 0.0, "required": ["class"]},
         "golden": {"cases": {"min": 0.0}, "shift": {"min": 0.98}, "scale": {"min": 0.98}},
     },
     min_cases=5,
