@@ -36,6 +36,8 @@ Scores = NDArray[np.float32]
 
 LARGEST = max(BATCHES)
 PATIENCE_SECONDS = 60.0
+MOST_REPEATED = 96
+"""So many test cases, evenly taken, are asked one by one, in small batches, and twice."""
 MOST_CHANGED = 120
 """So many test cases, evenly taken, are asked again with changed inputs."""
 
@@ -85,22 +87,23 @@ def measure_batches(
 ) -> tuple[Scores, Mapping[str, Parity]]:
     """The model's scores (n, k), and how far they move with the number of cases asked at once, and asked again.
 
+    All cases are asked in the largest batches; of the others so many as `MOST_REPEATED`, evenly taken.
+
     Args:
         reference: scores of the trained network; None where there is none, then the batched answers take its place.
     """
-    found: dict[str, list[Scores]] = {str(size): [] for size in BATCHES}
-    again, truth = [], []
-    for part in _parts(cases):
-        inputs = predictor.inputs(part)
-        for size in BATCHES:
-            found[str(size)] += [ask(predictor, some) for some in _rows(inputs, len(part), size)]
-        again.append(ask(predictor, inputs))
-        if reference is not None:
-            truth.append(reference(part))
-    scores = np.concatenate(found[str(LARGEST)])
-    expected = np.concatenate(truth) if truth else scores
-    parity = {name: measure_parity(expected, np.concatenate(parts)) for name, parts in found.items()}
-    return scores, {**parity, AGAIN: measure_parity(scores, np.concatenate(again))}
+    scores = answer(predictor, cases)
+    expected = np.concatenate([reference(part) for part in _parts(cases)]) if reference is not None else scores
+    some = _evenly(range(len(cases)), MOST_REPEATED)
+    inputs = predictor.inputs([cases[place] for place in some])
+    parity = {str(LARGEST): measure_parity(expected, scores)}
+    for size in BATCHES[:-1]:
+        found = np.concatenate([ask(predictor, rows) for rows in _rows(inputs, len(some), size)])
+        parity[str(size)] = measure_parity(expected[some], found)
+    once, again = (
+        np.concatenate([ask(predictor, rows) for rows in _rows(inputs, len(some), LARGEST)]) for _ in range(2)
+    )
+    return scores, {**parity, AGAIN: measure_parity(once, again)}
 
 
 def compare(

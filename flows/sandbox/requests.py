@@ -24,6 +24,8 @@ LEAST_RECORDED = 200
 """With fewer recorded inputs, training windows are sent instead: a few requests again and again show little."""
 LEAST_RATE = 50.0
 """Requests a second, however little was recorded."""
+MOST_DIFFERENT = 200
+"""Requests that differ, evenly taken, and then sent again: each has to be answered offline as well."""
 RECENT_SECONDS = 24 * 3600.0
 RATE_SECONDS = 3600
 """The recorded rate is that of the busiest hour of the last day."""
@@ -69,10 +71,15 @@ def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float |
     except (NotFound, NoStore):  # nothing was ever served here
         logged = None
     if logged is not None and len(logged.windows) >= LEAST_RECORDED:
-        return Requests(logged.windows, logged.source, True, rate)
+        return Requests(_evenly(logged.windows), logged.source, True, rate)
     found = "no prediction log yet" if logged is None else f"only {len(logged.windows)} recorded inputs"
     training = make_recordings(read_set(snapshot, "train"), f"training set ({found})")
-    return Requests(training.windows, training.source, False, rate)
+    return Requests(_evenly(training.windows), training.source, False, rate)
+
+
+def _evenly(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    count = min(len(windows), MOST_DIFFERENT)
+    return tuple(windows[i * len(windows) // count] for i in range(count))
 
 
 def recorded_rate(settings: Settings, task: str, now: float) -> float:
