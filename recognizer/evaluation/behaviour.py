@@ -6,17 +6,15 @@ functionality tests (`GoldenAnswer`) and invariance tests (`Invariance`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.errors import FormatError, InputError
+from recognizer.errors import InputError
 from recognizer.sequences import SequenceSet
-
-HINT = "evaluate the model again"
 
 
 @dataclass(frozen=True)
@@ -40,17 +38,6 @@ class GoldenAnswer:
     def holds(self) -> bool:
         return self.answered == self.expected
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Raises FormatError when `as_dict` did not write it."""
-        try:
-            return cls(**plain)
-        except TypeError as error:
-            raise FormatError(f"a golden answer that cannot be read: {error}", hint=HINT) from error
-
 
 @dataclass(frozen=True)
 class Invariance:
@@ -69,17 +56,6 @@ class Invariance:
     largest_change: float | None
     median_change: float | None
     n: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Raises FormatError when `as_dict` did not write it."""
-        try:
-            return cls(**plain)
-        except TypeError as error:
-            raise FormatError(f"an invariance that cannot be read: {error}", hint=HINT) from error
 
 
 def golden_answers(scores: NDArray[Any], cases: SequenceSet) -> tuple[GoldenAnswer, ...]:

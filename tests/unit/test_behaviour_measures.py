@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 
-from recognizer.errors import FormatError, InputError
-from recognizer.evaluation.behaviour import GoldenAnswer, Invariance, golden_answers, measure_invariance
+from recognizer.errors import InputError
+from recognizer.evaluation.behaviour import GoldenAnswer, golden_answers, measure_invariance
 from recognizer.sequences import SequenceSet, SkeletonSequence
 
 NAN = math.nan
@@ -84,19 +83,3 @@ def test_scores_that_cannot_be_compared_are_refused(before, after):
     with pytest.raises(InputError, match="cannot compare") as caught:
         measure_invariance("thin", np.ones(before), np.ones(after))
     assert caught.value.where == "change 'thin'"
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        GoldenAnswer("waving_far_away", "waving", "standing", 0.1 + 0.2, 1 / 3),
-        Invariance("shift", 1.0, 1e-7, 0.0, 240),
-        Invariance("mirror", 0.9, None, None, 30),
-    ],
-)
-def test_json_gives_the_record_back(record):
-    plain = json.loads(json.dumps(record.as_dict(), allow_nan=False))
-    assert type(record).from_dict(plain) == record
-    for damaged in ({**plain, "more": 1}, {name: plain[name] for name in list(plain)[1:]}):
-        with pytest.raises(FormatError, match="cannot be read"):
-            type(record).from_dict(damaged)
