@@ -82,8 +82,10 @@ def find_recordings(
     return make_recordings(_held_out(generate(SYNTHETIC)), "synthetic people", body)
 
 
-def make_recordings(sequences: SequenceSet, source: str, body: Body = Body.NPY) -> Recordings:
-    """The sequences as request bodies, each with its class as the truth, subject after subject.
+def make_recordings(
+    sequences: SequenceSet, source: str, body: Body = Body.NPY, *, most: int = MOST_WINDOWS
+) -> Recordings:
+    """The sequences as request bodies, each with its class as the truth, subject after subject; `most`, evenly taken.
 
     Raises:
         InputError: there is no sequence in which anybody is seen.
@@ -93,7 +95,7 @@ def make_recordings(sequences: SequenceSet, source: str, body: Body = Body.NPY) 
     )
     if not seen:
         raise InputError("holds no sequence in which anybody is seen", where=source, hint="name another with --data")
-    count = min(len(seen), MOST_WINDOWS)
+    count = min(len(seen), most)
     chosen = [seen[i * len(seen) // count] for i in range(count)]
     windows = tuple(
         Window(encode(item.keypoints, item.visibility, body), sequences.classes[item.label]) for item in chosen
@@ -101,7 +103,7 @@ def make_recordings(sequences: SequenceSet, source: str, body: Body = Body.NPY) 
     return Recordings(windows, f"{count} windows, {source}")
 
 
-def logged_recordings(settings: Settings, task: str, body: Body = Body.NPY) -> Recordings:
+def logged_recordings(settings: Settings, task: str, body: Body = Body.NPY, *, most: int = MOST_WINDOWS) -> Recordings:
     """What the service was asked last, of the answers whose input was kept. Nobody knows their truth.
 
     Raises:
@@ -109,7 +111,7 @@ def logged_recordings(settings: Settings, task: str, body: Body = Body.NPY) -> R
         StorageError: the store cannot be read.
     """
     with open_store(settings.database_url, make=False) as store:
-        kept = predictions.list(store, task, with_inputs=True, limit=MOST_WINDOWS, newest=True)
+        kept = predictions.list(store, task, with_inputs=True, limit=most, newest=True)
     windows = [Window(content, None) for one in kept if (content := _logged(settings.home, one, body)) is not None]
     if not windows:
         raise NotFound(

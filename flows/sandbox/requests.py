@@ -25,7 +25,7 @@ LEAST_RECORDED = 200
 LEAST_RATE = 50.0
 """Requests a second, however little was recorded."""
 MOST_DIFFERENT = 200
-"""Requests that differ, evenly taken, and then sent again: each has to be answered offline as well."""
+"""Requests that differ; they are sent again and again: each has to be answered offline as well."""
 RECENT_SECONDS = 24 * 3600.0
 RATE_SECONDS = 3600
 """The recorded rate is that of the busiest hour of the last day."""
@@ -67,19 +67,14 @@ def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float |
     """
     rate = max(LEAST_RATE, recorded_rate(settings, task, time.time() if now is None else now))
     try:
-        logged = logged_recordings(settings, task)
+        logged = logged_recordings(settings, task, most=MOST_DIFFERENT)
     except (NotFound, NoStore):  # nothing was ever served here
         logged = None
     if logged is not None and len(logged.windows) >= LEAST_RECORDED:
-        return Requests(_evenly(logged.windows), logged.source, True, rate)
+        return Requests(logged.windows, logged.source, True, rate)
     found = "no prediction log yet" if logged is None else f"only {len(logged.windows)} recorded inputs"
-    training = make_recordings(read_set(snapshot, "train"), f"training set ({found})")
-    return Requests(_evenly(training.windows), training.source, False, rate)
-
-
-def _evenly(windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    count = min(len(windows), MOST_DIFFERENT)
-    return tuple(windows[i * len(windows) // count] for i in range(count))
+    training = make_recordings(read_set(snapshot, "train"), f"training set ({found})", most=MOST_DIFFERENT)
+    return Requests(training.windows, training.source, False, rate)
 
 
 def recorded_rate(settings: Settings, task: str, now: float) -> float:
