@@ -20,7 +20,7 @@ from recognizer.tasks import Predictor
 from recognizer.traffic import Window
 from serving.endpoint import find_endpoints
 
-LEAST_RECORDED = 200
+LEAST_RECORDED = 100
 """With fewer recorded inputs, training windows are sent instead: a few requests again and again show little."""
 LEAST_RATE = 50.0
 """Requests a second, however little was recorded."""
