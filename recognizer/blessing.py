@@ -16,6 +16,7 @@ from typing import Any
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import canonical_json, sha256_bytes, sha256_file
 from recognizer.errors import FormatError, PackageTampered, PackageUnblessed, UsageError
+from recognizer.expected import expected_checks
 from recognizer.home import atomic_write, write_once, writing
 from recognizer.keys import Keyring, Signature, Signer
 from recognizer.package import BLESSING, CARD, MANIFEST
@@ -99,7 +100,7 @@ def bless(
         raise UsageError("an override needs a reason", hint="say why: it is signed and kept")
     _require_package(folder, digest, test_digest)
     verdicts = tuple(check if isinstance(check, Check) else Check.from_dict(check) for check in checks)
-    problem = refusal(tuple(gates), verdicts, override=override is not None)
+    problem = refusal(gates, verdicts, override=override is not None)
     if problem is not None:
         raise PackageUnblessed(problem, where=str(folder), hint="`recognizer gates` shows every check")
     fresh = Blessing(
@@ -131,20 +132,30 @@ def withdraw_blessing(folder: Path) -> None:
         (folder / BLESSING).unlink(missing_ok=True)
 
 
-def refusal(gates: Sequence[str], verdicts: Sequence[Check], *, override: bool = False) -> str | None:
-    """Why these checks do not add up to a blessing; None when they do, or when a person overrides what they say."""
+def refusal(gates: Mapping[str, Any], verdicts: Sequence[Check], *, override: bool = False) -> str | None:
+    """Why these checks do not add up to a blessing; None when they do, or when a person overrides what they say.
+
+    Args:
+        gates: what each configured gate asks for, by name.
+    """
     if not gates:
         return "no gate is configured"
     silent = sorted(set(gates) - {check.gate for check in verdicts})
     if silent:
         return f"no check of gate {', '.join(silent)}"
-    if override or worst(check.verdict for check in verdicts) is Verdict.PASSED:
+    if override:
         return None
-    return "; ".join(
-        f"{check.gate}/{check.name} {check.verdict}: {check.reason}"
-        for check in verdicts
-        if check.verdict is not Verdict.PASSED
-    )
+    if worst(check.verdict for check in verdicts) is not Verdict.PASSED:
+        return "; ".join(
+            f"{check.gate}/{check.name} {check.verdict}: {check.reason}"
+            for check in verdicts
+            if check.verdict is not Verdict.PASSED
+        )
+    missing = sorted(expected_checks(gates) - {(check.gate, check.name) for check in verdicts})
+    if missing:
+        named = ", ".join("/".join(one) for one in missing)
+        return f"{len(missing)} of the configured checks were not made: {named}"
+    return None
 
 
 def verify_blessing(folder: Path, digest: str, keyring: Keyring) -> Blessing:
