@@ -59,10 +59,20 @@ def measure_forms(
             raise  # the champion's fault says nothing about the candidate
         return {FLOAT: (replace(_standing(inputs, test), problem=measuring.problem_of(error)), {})}
     made = {FLOAT: measure(inputs, config, test, exported, reference, costs.get(FLOAT))}
+    if INT8 in found:
+        measured, answers = made[FLOAT]
+        made[FLOAT] = replace(measured, quantized=_told(costs)), answers
     if INT8 in costs and (costs[INT8].faster or 0.0) >= FASTER:
         measured, answers = measure(inputs, config, test, found[INT8], reference, costs[INT8])
         made[INT8] = replace(measured, form=INT8), answers
     return made
+
+
+def _told(costs: Mapping[str, Costs]) -> str:
+    """What is known of the 8-bit form before anything else is measured of it."""
+    if INT8 not in costs:
+        return "8 bits could not be used, or were not weighed"
+    return f"8 bits are {costs[INT8].faster or 0.0:.2f} times as fast; {FASTER:g} times are asked for"
 
 
 def weigh(inputs: StageInputs, found: Mapping[str, Path], test: SequenceSet) -> dict[str, Costs]:
@@ -136,7 +146,11 @@ def _standing(inputs: StageInputs, test: measuring.TestSet) -> Measured:
 
 def _rivals(inputs: StageInputs, classes: tuple[str, ...]) -> list[tuple[str, int | None, Path]]:
     """Digest, version and folder of every model that the candidate is compared with, each once."""
-    found = {one.digest: (one.digest, one.version, one.package) for one in inputs.best.values() if one is not None}
+    found = {
+        one.digest: (one.digest, one.version, one.package)
+        for one in inputs.best.values()
+        if one is not None and one.package is not None
+    }
     if inputs.champion is not None and package_classes(inputs.champion) == classes:
         digest = package_digest(inputs.champion)
         found[digest] = (digest, found[digest][1] if digest in found else None, inputs.champion)

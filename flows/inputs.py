@@ -21,12 +21,12 @@ class Best:
     """The best version by a metric that was ever blessed on a test set.
 
     Attributes:
-        package: its folder.
+        package: its folder; None when it is gone or damaged, and cannot be made anew.
     """
 
     digest: str
     version: int
-    package: Path
+    package: Path | None
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,13 @@ def pinned_inputs(home: Home, task: str) -> StageInputs:
         snapshot=folder / "snapshot",
         parent=weights[0] if weights else None,
         champion=champion if (champion / "model.onnx").is_file() else None,
-        best={metric: one and Best(**one, package=best / one["digest"]) for metric, one in named.items()},
+        best={metric: one and Best(**one, package=_pinned(best / one["digest"])) for metric, one in named.items()},
         golden=folder / "golden",
     )
+
+
+def _pinned(package: Path) -> Path | None:
+    return package if package.is_dir() else None
 
 
 def package_classes(package: Path) -> tuple[str, ...]:

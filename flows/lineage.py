@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from flows.inputs import BEST, Best
+from flows.packaging import mend_package
 from flows.snapshots import pin
 from recognizer.checks import Verdict
 from recognizer.digest import sha256_file
@@ -17,7 +18,6 @@ from recognizer.errors import NotFound, TrustError
 from recognizer.gates.config import Allowance
 from recognizer.golden import golden_folder
 from recognizer.home import Home, atomic_write
-from recognizer.keys import Keyring
 from recognizer.package import PackageCard, PackageStore
 from recognizer.snapshot import SnapshotCard
 from recognizer.store import Store, versions
@@ -69,12 +69,12 @@ def find_best(
 ) -> dict[str, Best | None]:
     """By each metric of the relative gate, the best version that was ever blessed on the snapshot's test set.
 
-    A version whose package is gone or damaged cannot be asked and is passed over, with a warning.
+    A package that is gone or damaged is made anew from its night. Where that cannot be, the version is named all the
+    same, and the gate says that it could not be measured.
 
     Args:
         without: digest of the candidate itself, when it was registered before.
     """
-    packages, keyring = PackageStore(home.packages), Keyring.open(home.keys)
     blessed = [
         one
         for one in versions.list(store, task)
@@ -85,19 +85,20 @@ def find_best(
         sign = 1 if allowance.direction == "min" else -1
         known = [one for one in blessed if one.metrics.get(metric) is not None]
         ranked = sorted((-sign * one.metrics[metric], -one.version, one) for one in known)
-        usable = (_as_best(packages, keyring, one, card.classes) for _, _, one in ranked)
-        found[metric] = next(filter(None, usable), None)
+        best = ranked[0][2] if ranked else None
+        found[metric] = best and Best(best.digest, best.version, _whole(home, store, best))
     return found
 
 
-def _as_best(packages: PackageStore, keyring: Keyring, version: Version, classes: tuple[str, ...]) -> Best | None:
+def _whole(home: Home, store: Store, version: Version) -> Path | None:
+    """The folder of its package, made anew if need be; None when it cannot be had."""
     try:
-        same = packages.verify(version.digest, keyring).classes == classes
+        mend_package(home, store, version.task, version.digest)
     except (NotFound, TrustError) as error:
         facts = {"task": version.task, "version": version.version, "problem": str(error)}
-        log.warning("a version blessed on this test set cannot be compared with any more", **facts)
+        log.warning("the best version of this test set cannot be compared with", **facts)
         return None
-    return Best(version.digest, version.version, packages.path(version.digest)) if same else None
+    return PackageStore(home.packages).path(version.digest)
 
 
 def has_weights(home: Home, digest: str) -> bool:
@@ -133,7 +134,7 @@ def pin_inputs(home: Home, task: str, snapshot: str, lineage: Lineage, best: Map
         snapshot=snapshot,
         parent=weights_file(home, lineage.parent) if lineage.parent else None,
         champion=PackageStore(home.packages).path(lineage.champion) if lineage.champion else None,
-        best={one.digest: one.package for one in best.values() if one is not None},
+        best={one.digest: one.package for one in best.values() if one is not None and one.package is not None},
         golden=golden_folder(home, task),
         notes={f"best/{BEST}": (json.dumps(named, sort_keys=True) + "\n").encode()},
     )

@@ -191,9 +191,17 @@ def mend_champion(home: Home, store: Store, task: str) -> None:
         NotFound, TrustError: what is wrong with the package, when its night's folder cannot help.
     """
     champion = read_served(store).champions.get(task)
-    if champion is None:
-        return
-    digest, packages, keyring = champion.digest, PackageStore(home.packages), Keyring.open(home.keys)
+    if champion is not None:
+        mend_package(home, store, task, champion.digest)
+
+
+def mend_package(home: Home, store: Store, task: str, digest: str) -> None:
+    """See that a blessed package is whole, signed and blessed; make it anew from its night when it is not.
+
+    Raises:
+        NotFound, TrustError: what is wrong with it, when its night's folder cannot help.
+    """
+    packages, keyring = PackageStore(home.packages), Keyring.open(home.keys)
     try:
         packages.verify(digest, keyring)
         verify_blessing(packages.path(digest), digest, keyring)
@@ -205,7 +213,7 @@ def mend_champion(home: Home, store: Store, task: str) -> None:
         if isinstance(problem, PackageTampered):
             packages.remove(digest)
         make_package(home, recipe, checks)
-        log.warning("the champion's package was made anew", task=task, digest=digest, problem=str(problem))
+        log.warning("a package was made anew", task=task, digest=digest, problem=str(problem))
 
 
 def _find_recipe(home: Home, task: str, digest: str) -> Recipe | None:

@@ -20,14 +20,14 @@ from flows.contract import check_contract
 from flows.inputs import StageInputs
 from flows.lineage import find_best, find_lineage
 from flows.measuring import TestSet
-from flows.packaging import Recipe, make_package, make_version
+from flows.packaging import Recipe, make_package, make_version, mend_champion
 from flows.sandbox.candidate import try_candidate
 from flows.snapshots import restore_snapshot
 from flows.stages import write_measured
 from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
-from recognizer.errors import InputError, LabelError, NotFound
+from recognizer.errors import Conflict, InputError, LabelError, NotFound
 from recognizer.evaluation.measured import FLOAT
 from recognizer.gates import GateConfig, judge
 from recognizer.golden import golden_folder
@@ -38,9 +38,10 @@ from recognizer.package import MODEL, PackageStore
 from recognizer.params import load_params
 from recognizer.settings import Settings
 from recognizer.snapshot import SnapshotCard, read_set, read_snapshot
-from recognizer.store import Store, leases, snapshots
+from recognizer.store import Store, leases, rollouts, snapshots
 from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Lease
+from recognizer.store.served import read_served
 from recognizer.tables import frame_table, sequence_table
 from recognizer.tasks import load_predictor
 
@@ -100,6 +101,7 @@ def register_model(settings: Settings, store: Store, request: RegisterRequest) -
 
 def _register(settings: Settings, store: Store, request: RegisterRequest, snapshot: str, lease: Lease) -> Registered:
     task, params = request.task, load_params(settings.home.params, request.task)
+    mend_champion(settings.home, store, task)  # nothing may be held against a package that somebody changed
     folder = restore_snapshot(settings.home, task, snapshot)
     facts = read_snapshot(folder)
     sets = {name: read_set(folder, name) for name in ("train", "validation", "test")}
@@ -145,6 +147,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
         seed=0,
         metrics=measured.candidate.metrics,
     )
+    _require_unserved(store, task, PackageStore.digest(run / "exported" / MODEL, card))
     recipe = Recipe(
         run=run,
         card=card,
@@ -185,6 +188,25 @@ def _description(request: RegisterRequest, facts: SnapshotCard, champion: Packag
         )
     preprocessing = meta.get("preprocessing", champion.preprocessing if champion else {})
     return {"classes": classes, "preprocessing": preprocessing, **foreign.describe(request.model)}
+
+
+def _require_unserved(store: Store, task: str, digest: str) -> None:
+    """Judged again, a version that serves could lose the blessing without which no worker loads it.
+
+    Raises:
+        Conflict: it is champion, or a rollout compares it in service.
+    """
+    champion, rollout = read_served(store).champions.get(task), rollouts.current(store, task)
+    where = None
+    if champion is not None and champion.digest == digest:
+        where = f"it is champion version {champion.version}"
+    elif rollout is not None and rollout.ended_at is None and rollout.digest == digest:
+        where = f"rollout {rollout.id} compares it in service"
+    if where is not None:
+        raise Conflict(
+            f"this model is not judged again: {where}",
+            hint=f"recognizer gates {task} shows what was said of it; recognizer compare holds it against another",
+        )
 
 
 def _keep(model: Path, kept: Path) -> None:

@@ -98,6 +98,7 @@ class Measured:
         parity: by the number of cases at once; `again` is the same input a second time.
         invariances: of the changes of the input that were tried.
         form: `float` or `int8`.
+        quantized: of a float form, what became of the 8-bit one that was made besides; None when none was.
     """
 
     classes: tuple[str, ...]
@@ -112,6 +113,7 @@ class Measured:
     invariances: tuple[Invariance, ...] = ()
     costs: Costs | None = None
     form: str = FLOAT
+    quantized: str | None = None
 
     @property
     def opponent(self) -> Rival | None:
@@ -141,6 +143,7 @@ class Measured:
             if self.costs is None
             else {name: one and one.as_dict() for name, one in vars(self.costs).items()},
             "form": self.form,
+            "quantized": self.quantized,
         }
 
     @classmethod
@@ -174,6 +177,7 @@ class Measured:
                 if costs is None
                 else Costs(**{name: one and Footprint.from_dict(one) for name, one in costs.items()}),
                 form=plain["form"],
+                quantized=plain["quantized"],
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"measurements that cannot be read: {error}", hint=hint) from error

@@ -96,9 +96,9 @@ def paired_difference(
 ) -> PairedDifference:
     """The difference of a metric between two models on the same cases, bounded by a studentised bootstrap.
 
-    clusters: (n,) who is seen in each case; a case of nobody known stands for itself. Fewer than `FEWEST_CLUSTERS` of
-    them say too little about how people differ: then single cases are drawn, and the bounds hold for other cases of the
-    same people only.
+    clusters: (n,) who is seen in each case; a case of nobody known stands for itself. Fewer than `FEWEST_CLUSTERS`
+    named ones say too little about how people differ: then single cases are drawn, and the bounds hold for other
+    cases of the same people only.
 
     margin: 0 or more; `p_worse` is the largest of the p-values of all that the bounds have to hold by. For shares of up
     to `rare.EXACT` cases it is no smaller than the exact one for independent cases, and that one itself where single
@@ -265,4 +265,5 @@ def _wholes(clusters: Sequence[str | None] | None) -> Ints | None:
             for case, name in enumerate(clusters)
         ]
     )
-    return wholes if len(numbers) >= FEWEST_CLUSTERS else None
+    named = len({name for name in clusters if name is not None})
+    return wholes if named >= FEWEST_CLUSTERS else None

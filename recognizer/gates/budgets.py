@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from recognizer.checks import Check, figure
 from recognizer.evaluation.measured import Measured
-from recognizer.gates.config import GateConfig
+from recognizer.gates.config import Budget, GateConfig
 
 GATE = "budgets"
 
@@ -18,13 +18,12 @@ def budget_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
         if costs is None:
             yield Check.unmeasured(GATE, name, f"{name} was not measured", threshold=budget.max, direction="max")
             continue
-        threshold, derivation = budget.max, "limit"
+        if budget.ratio is not None and costs.champion is None and measured.champion is not None:
+            reason = f"{name} of the champion was not measured in this run"
+            yield Check.unmeasured(GATE, name, reason, threshold=budget.max, direction="max")
+            continue
         baseline = costs.champion.metrics[name] if costs.champion is not None else None
-        if baseline is not None and budget.ratio is not None:
-            beside = baseline * budget.ratio + budget.slack
-            if beside < threshold:
-                threshold = beside
-                derivation = f"champion {figure(baseline)} x {budget.ratio:g} + {budget.slack:g}"
+        threshold, derivation = threshold_of(budget, baseline)
         yield Check.measured(
             GATE,
             name,
@@ -36,3 +35,12 @@ def budget_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
             derivation=derivation,
             cases="runs",
         )
+
+
+def threshold_of(budget: Budget, baseline: float | None) -> tuple[float, str]:
+    """What it may cost at most, and where that comes from; baseline: the champion's cost in the same run."""
+    if baseline is not None and budget.ratio is not None:
+        beside = baseline * budget.ratio + budget.slack
+        if beside < budget.max:
+            return beside, f"champion {figure(baseline)} x {budget.ratio:g} + {budget.slack:g}"
+    return budget.max, "limit"

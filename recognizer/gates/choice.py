@@ -48,6 +48,8 @@ def choose_form(
             if not refusals:
                 return Choice(INT8, (*checks, _tell(measured, ())), tried)
         told = (_tell(measured, refusals),)
+    elif (quantized := forms[FLOAT].quantized) is not None:
+        told = (Check("budgets", INT8, None, None, "min", None, 0, Verdict.PASSED, f"{quantized}: not chosen"),)
     tried = try_out(FLOAT) if forms[FLOAT].candidate is not None and config.gates.infra is not None else None
     return Choice(FLOAT, (*judge(config, forms[FLOAT], tried, made=given), *told), tried)
 

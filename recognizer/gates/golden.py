@@ -34,7 +34,13 @@ def golden_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
             yield Check(GATE, name, None, None, "min", None, 0, Verdict.PASSED, reason)
         else:
             yield Check.measured(
-                GATE, name, made.same, threshold=bound.min, n=made.n, min_cases=1, cases="cases keep their answer"
+                GATE,
+                name,
+                made.same,
+                threshold=bound.min,
+                n=made.n,
+                min_cases=config.min_cases,
+                cases="cases keep their answer",
             )
 
 

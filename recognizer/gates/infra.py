@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -30,6 +31,8 @@ def infra_checks(config: GateConfig, measured: Measured, run: SandboxRun | None)
     disagreement = measured.disagreement
     if disagreement is not None:
         yield _shadow(gate, run, disagreement)
+    elif measured.champion_classes == measured.classes:
+        yield Check.unmeasured(GATE, "shadow_agreement", "the champion was not evaluated on the test set")
 
 
 def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
@@ -46,8 +49,9 @@ def _requests(gate: InfraGate, run: SandboxRun) -> Iterator[Check]:
     kinds += [f"answered by another model {strangers:,}"] if strangers else []
     lost = float(run.failures + strangers)
     yield made("failed", lost, threshold=0.0, direction="max", derivation=", ".join(kinds))
-    yield made("same_answer", run.agreement, threshold=1.0)
-    yield made("max_difference", run.max_difference, threshold=gate.tolerance, direction="max")
+    held = partial(made, n=run.compared, min_cases=math.floor(enough * ASKED), cases="answers")
+    yield held("same_answer", run.agreement, threshold=1.0)
+    yield held("max_difference", run.max_difference, threshold=gate.tolerance, direction="max")
     yield made("latency_p95_ms", run.p95_ms, threshold=gate.latency_p95_ms, direction="max")
 
 
@@ -62,6 +66,7 @@ def _shadow(gate: InfraGate, run: SandboxRun, disagreement: float) -> Check:
         run.shadow.agreement,
         threshold=threshold,
         n=run.shadow.compared,
+        min_cases=math.ceil(run.shadow.requests / 2),
         derivation=f"on the test set {figure(1 - disagreement)} - margin {figure(gate.shadow_margin)}",
         cases="shadowed requests",
     )

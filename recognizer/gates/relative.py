@@ -58,7 +58,8 @@ def _best(
         return None
     rival = measured.rivals.get(digest)
     if rival is None:
-        return Check.unmeasured(GATE, name, f"the best version by {metric} ({digest[:12]}) was not evaluated")
+        reason = f"the best version by {metric} ({digest[:12]}) was not evaluated: its package is gone or damaged"
+        return Check.unmeasured(GATE, name, f"{reason}; put it back from a backup, or renew the test set")
     who = "best before" if rival.version is None else f"best before, version {rival.version}"
     return _against(name, metric, rival, who, allowance, config, candidate)
 

@@ -40,14 +40,18 @@ def slice_checks(config: GateConfig, measured: Measured, candidate: Evaluation) 
     tests = [test for kind in gate.kinds for test in _tests(gate, kind, measured, candidate)]
     adjusted = dict(zip(map(id, tests), holm([test.p for test in tests]), strict=True))
     for kind in gate.kinds:
-        missing = _missing(gate, kind, candidate)
+        missing = _missing(gate, kind, candidate) or _uncompared(gate, kind, measured, candidate)
         if missing is not None:
             yield missing
             continue
         mine = [test for test in tests if test.kind == kind]
         if not mine:
-            reason = f"no {kind} is named in the test set, or none has {gate.min_cases} cases: nothing to compare"
-            yield Check(GATE, kind, None, None, "min", None, candidate.n, Verdict.PASSED, reason)
+            named = candidate.slices.get(kind, {})
+            reason = f"no {kind} is named in the test set: nothing to compare"
+            if named:
+                reason = f"no slice by {kind} has the {gate.min_cases:,} cases that a verdict needs"
+            verdict = Verdict.INCONCLUSIVE if named else Verdict.PASSED
+            yield Check(GATE, kind, None, None, "min", None, candidate.n, verdict, reason)
             continue
         worst = min(mine, key=lambda test: (adjusted[id(test)], test.p))
         value, slices = adjusted[id(worst)], len({test.name for test in mine})
@@ -92,6 +96,18 @@ def _missing(gate: SliceGate, kind: str, candidate: Evaluation) -> Check | None:
         reason = f"{kind} {name} has {n:,} test cases; a verdict needs {gate.min_cases:,}"
         return Check(GATE, kind, None, None, "min", None, n, Verdict.INCONCLUSIVE, reason)
     return None
+
+
+def _uncompared(gate: SliceGate, kind: str, measured: Measured, candidate: Evaluation) -> Check | None:
+    """An ERROR where a champion of the same classes serves, and a slice was not held against it."""
+    if measured.champion_classes != candidate.classes:
+        return None
+    differences = measured.opponent.slices.get(kind, {}) if measured.opponent is not None else {}
+    large = (name for name, one in candidate.slices.get(kind, {}).items() if one.n >= max(gate.min_cases, 2))
+    absent = sorted(set(large) - set(differences))
+    if not absent:
+        return None
+    return Check.unmeasured(GATE, kind, f"not compared with the champion: {', '.join(absent)}", n=candidate.n)
 
 
 def _accuracy_of_champion(measured: Measured, test: _Test) -> float | None:

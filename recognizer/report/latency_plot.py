@@ -10,6 +10,7 @@ import numpy as np
 from recognizer.checks import figure as number
 from recognizer.evaluation.footprint import Footprint
 from recognizer.evaluation.measured import Costs
+from recognizer.gates.budgets import threshold_of
 from recognizer.gates.config import Budget
 from recognizer.report.plots import CANDIDATE, CHAMPION, LINE, MUTED, NARROW, WRONG, Plot, render
 
@@ -31,7 +32,7 @@ def latency_plot(costs: Costs, budgets: Mapping[str, Budget] | None) -> Plot:
         models.append(("champion", costs.champion, CHAMPION))
     times = [time for _, one, _ in models for time in one.latencies_ms]
     fastest, slowest = max(min(times), 1e-3), max(times)
-    limits = {name: budgets[name].max for name in MARKED if budgets is not None and name in budgets}
+    limits = {name: _limit(budgets[name], name, costs) for name in MARKED if budgets is not None and name in budgets}
     near = {name: limit for name, limit in limits.items() if limit <= NEAR * slowest}
 
     def draw(figure: Any) -> None:
@@ -95,3 +96,8 @@ def _logarithmic(axes: Any, low: float, high: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+
+
+def _limit(budget: Budget, name: str, costs: Costs) -> float:
+    """What the gate asks for: the smaller of the limit and what the champion's cost allows."""
+    return threshold_of(budget, None if costs.champion is None else costs.champion.metrics[name])[0]

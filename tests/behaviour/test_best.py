@@ -20,10 +20,8 @@ def best_of(small_home):
     def found(*registered, relative=None, without=None, spoil=()):
         store = open_store(small_home.url)
         for number, (accuracy, loss, changes) in enumerate(registered, start=1):
-            classes = changes.pop("classes", CLASSES)
-            if len(classes) != 3:
-                raise AssertionError("tiny models have three classes")
-            digest = small_home.package(number, classes=classes)
+            digest = small_home.package(number)
+            small_home.bless(number)
             row = {"verdict": "PASSED", "test_digest": TEST, **changes}
             metrics = {"accuracy": accuracy, "log_loss": loss}
             versions.record(
@@ -44,7 +42,10 @@ def best_of(small_home):
         excluded = None if without is None else small_home.digests[without]
         made = find_best(small_home.home, store, "action", card, asked, without=excluded)
         store.close()
-        return {metric: one and one.version for metric, one in made.items()}
+        return {
+            metric: one and (one.version if one.package is not None else f"{one.version}, without a package")
+            for metric, one in made.items()
+        }
 
     return found
 
@@ -58,7 +59,6 @@ def best_of(small_home):
         ([(0.91, 0.3, {}), (0.99, 0.2, {"verdict": "FAILED"})], 1),  # never blessed
         ([(0.91, 0.3, {}), (0.99, 0.2, {"test_digest": OTHER_TEST})], 1),  # its figure is of other cases
         ([(0.91, 0.3, {}), (None, 0.2, {})], 1),
-        ([(0.91, 0.3, {}), (0.99, 0.2, {"classes": ("walking", "standing", "falling")})], 1),
     ],
 )
 def test_the_best_is_the_best_that_was_blessed_on_this_test_set(best_of, registered, expected):
@@ -70,8 +70,9 @@ def test_each_metric_has_a_best_of_its_own(best_of):
     assert best_of((0.95, 0.3, {}), (0.93, 0.1, {}), relative=relative) == {"accuracy": 1, "log_loss": 2}
 
 
-def test_a_package_that_is_damaged_is_passed_over(best_of):
-    assert best_of((0.91, 0.3, {}), (0.95, 0.2, {}), spoil=[2]) == {"accuracy": 1}
+def test_the_best_is_named_also_when_its_package_is_damaged_for_good(best_of):
+    """Then the gate says that it could not be measured: the next best would let margins add up unseen."""
+    assert best_of((0.91, 0.3, {}), (0.95, 0.2, {}), spoil=[2]) == {"accuracy": "2, without a package"}
 
 
 def test_a_candidate_is_not_its_own_rival(best_of):

@@ -100,3 +100,10 @@ def test_without_the_infra_gate_nothing_is_tried(choose, forms):
     gates = {name: gate for name, gate in GATES.items() if name != "infra"}
     choice, tried = choose(forms, GateConfig.read({"min_cases": 30, "gates": gates}))
     assert (choice.form, tried, choice.sandbox) == (INT8, [], None)
+
+
+def test_eight_bits_that_are_no_faster_are_told_of(choose, forms):
+    choice, _ = choose({FLOAT: replace(forms[FLOAT], quantized="8 bits are 0.90 times as fast")})
+    assert choice.form == FLOAT
+    assert told(choice)[0].reason == "8 bits are 0.90 times as fast: not chosen"
+    assert told(choice)[0].verdict is Verdict.PASSED

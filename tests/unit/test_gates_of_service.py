@@ -124,6 +124,13 @@ def test_budgets(make, latency, memory, champion, name, verdict, words):
     assert words in check.reason
 
 
+def test_a_champion_that_was_not_weighed_is_an_error_where_it_is_compared(make):
+    measured = make.measured(champion=make.rival())
+    check = check_of("budgets", "latency_p95_ms", measured)
+    assert (check.verdict, check.reason) == (E, "latency_p95_ms of the champion was not measured in this run")
+    assert check_of("budgets", "peak_memory_mb", measured).verdict is P  # against the limit alone
+
+
 def test_costs_that_were_not_measured_are_an_error(make):
     check = check_of("budgets", "peak_memory_mb", make.measured(costs=None))
     assert (check.verdict, check.reason) == (E, "peak_memory_mb was not measured")
@@ -141,6 +148,7 @@ def test_costs_that_were_not_measured_are_an_error(make):
         ({"by_another": 50, "not_asked": 50}, "failed", P, "failed 0 ≤ 0"),
         ({"by_another": 51, "not_asked": 51}, "asked", INC, "of 1,000 requests 51 did not reach the candidate in time"),
         ({"agreed": 999}, "same_answer", F, "same_answer 0.999 < 1.000"),
+        ({"compared": 949, "agreed": 949}, "same_answer", INC, "on 949 answers; a verdict needs 950"),
         ({"compared": 0, "agreed": 0, "max_difference": None}, "same_answer", E, "same_answer is missing"),
         ({"max_difference": 0.01}, "max_difference", F, "max_difference 0.010 > 1.0e-4"),
         ({"p95_ms": 501.0}, "latency_p95_ms", F, "latency_p95_ms 501 > 500"),
@@ -164,6 +172,7 @@ def test_a_candidate_that_was_not_tried_is_an_error(make):
         (ShadowRun(200, 200, 178, 0), P, "shadow_agreement 0.890 ≥ 0.890 (on the test set 0.940 - margin 0.050)"),
         (ShadowRun(200, 200, 177, 0), F, "shadow_agreement 0.885 < 0.890"),
         (ShadowRun(200, 0, 0, 200), E, "shadow_agreement is missing"),
+        (ShadowRun(200, 99, 99, 101), INC, "shadow_agreement 1.000 ≥ 0.890"),
         (None, E, "nothing was shadowed"),
     ],
 )

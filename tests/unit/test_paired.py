@@ -97,6 +97,13 @@ def test_cases_of_nobody_known_stand_for_themselves():
     assert paired_difference(share(hits[0]), share(hits[1]), people).clusters == 45
 
 
+def test_cases_of_nobody_known_make_no_people():
+    """Nine who are named are nine people, however many cases of nobody known stand beside them."""
+    hits = np.random.default_rng(6).random((2, 60)) < 0.9
+    people = [None] * 30 + [f"p{index % (FEWEST_CLUSTERS - 1)}" for index in range(30)]
+    assert paired_difference(share(hits[0]), share(hits[1]), people).clusters is None
+
+
 @pytest.mark.parametrize("n", [30, 240, 2000])
 def test_models_that_never_differ_are_not_known_to_be_equal(n):
     """The rule of three: what was not seen in n cases may happen in 3 of n (Hanley, Lippman-Hand 1983)."""

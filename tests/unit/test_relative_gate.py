@@ -143,7 +143,7 @@ def test_the_champion_that_is_the_best_is_compared_once(make):
 
 @pytest.mark.parametrize(
     ("named", "words"),
-    [({}, "was not looked for"), ({"accuracy": "d" * 64}, "(dddddddddddd) was not evaluated")],
+    [({}, "was not looked for"), ({"accuracy": "d" * 64}, "(dddddddddddd) was not evaluated: its package is gone")],
 )
 def test_a_best_version_that_was_forgotten_is_an_error(make, named, words):
     check = verdict_of(replace(make.measured(), best=named), "accuracy_best")

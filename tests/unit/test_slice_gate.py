@@ -29,6 +29,13 @@ def with_slices(make, **kinds):
     return replace(make.evaluation(), slices=made)
 
 
+def compared(make, **classes):
+    """Differences from the champion in every slice, those of classes put in by hand."""
+    kinds = with_slices(make).slices
+    made = {kind: {name: make.difference() for name in names} for kind, names in kinds.items()}
+    return {**made, "class": {**made["class"], **classes}}
+
+
 def verdicts(measured):
     return {check.name: check for check in judge(CONFIG, measured) if check.gate == "slices"}
 
@@ -63,7 +70,7 @@ def test_a_slice_fails_when_it_is_surely_below_the_floor(make, right, n, verdict
     [(0.5, P), (0.02, P), (0.0001, F)],  # 0.02 among eleven tests is nothing
 )
 def test_a_slice_fails_when_it_is_surely_further_behind_the_champion_than_the_margin(make, p_worse, verdict):
-    slices = {"class": {"falling": make.difference(-0.2, p_worse=p_worse)}}
+    slices = compared(make, falling=make.difference(-0.2, p_worse=p_worse))
     champion = make.rival(with_slices(make), slices=slices)
     check = verdicts(make.measured(with_slices(make, **{"class": {"falling": (25, 0.8)}}), champion=champion))["class"]
     assert check.verdict is verdict
@@ -86,7 +93,8 @@ def test_every_slice_that_fails_is_named(make):
         ({"class": {"falling": (3, 1.0)}}, "class", INC, "class falling has 3 test cases; a verdict needs 8"),
         ({"length": None}, "length", F, "no test case that names its length"),
         ({"subject": None}, "subject", P, "no subject is named in the test set"),
-        ({"subject": {f"p{i}": (5, 0.0) for i in range(5)}}, "subject", P, "or none has 8 cases"),
+        ({"subject": {f"p{i}": (5, 0.0) for i in range(5)}}, "subject", INC, "no slice by subject has the 8 cases"),
+        ({"length": {"10 to 20 frames": (5, 1.0)}}, "length", INC, "no slice by length has the 8 cases"),
     ],
 )
 def test_slices_that_are_not_there_or_too_small(make, change, name, verdict, words):
@@ -103,3 +111,11 @@ def test_slices_that_are_not_there_or_too_small(make, change, name, verdict, wor
     check = verdicts(make.measured(replace(made, slices=slices)))[name]
     assert check.verdict is verdict
     assert words in check.reason
+
+
+def test_a_slice_that_was_not_held_against_the_champion_is_an_error(make):
+    slices = compared(make)
+    del slices["class"]["waving"]
+    checks = verdicts(make.measured(with_slices(make), champion=make.rival(with_slices(make), slices=slices)))
+    assert {name: check.verdict for name, check in checks.items()} == {"class": E, "length": P, "subject": P}
+    assert checks["class"].reason == "not compared with the champion: waving"
