@@ -15,7 +15,7 @@ import click
 @click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of`.")
 @click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
 @click.option("--synthetic", is_flag=True, help="Make sequences with the built-in generator instead of reading a file.")
-@click.option("--count", default=900, show_default=True, help="How many sequences to make with --synthetic.")
+@click.option("--count", default=800, show_default=True, help="How many sequences to make with --synthetic.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
