@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flows import measuring
 from flows.evaluation import judged_cases
 from flows.standing import resolve_version
@@ -149,8 +147,7 @@ def compare_versions(settings: Settings, store: Store, request: ComparisonReques
         measuring.answer(load_predictor(task)(folder, threads=settings.session_threads), cases.sequences)
         for folder in folders
     )
-    with np.errstate(divide="ignore", invalid="ignore"):  # scores that differ by the same everywhere have no spread
-        paired = measuring.compare(config, test, scores, theirs, digest=other.digest, version=other.version)
+    paired = measuring.compare(config, test, scores, theirs, digest=other.digest, version=other.version)
     costs: tuple[Footprint | None, ...] = (None, None)
     if request.costs:
         costs = measure_footprints(task, folders, cases.sequences, threads=settings.session_threads)
@@ -161,9 +158,7 @@ def compare_versions(settings: Settings, store: Store, request: ComparisonReques
         people=len(set(cases.subjects) - {None}),
         first=Side(one.version, one.digest, test.evaluate(scores), _verdicts(store, one.digest), costs[0]),
         second=Side(other.version, other.digest, paired.evaluation, _verdicts(store, other.digest), costs[1]),
-        differences={
-            metric: one for metric, one in paired.differences.items() if np.isfinite([one.low, one.high]).all()
-        },
+        differences={metric: one for metric, one in paired.differences.items() if one.low < one.high},
         slices=paired.slices,
         answers=paired.answers,
         disagreement=paired.disagreement,
