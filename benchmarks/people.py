@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from recognizer.evaluation.paired import Summands, share
+from recognizer.evaluation.summands import Summands, share
 
 
 @dataclass(frozen=True)

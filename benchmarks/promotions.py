@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import numpy as np
 
 from benchmarks.people import FURTHER, RARE, USUAL, Scenario, night
 from benchmarks.table import HEAD, Row, at_most
-from recognizer.evaluation.paired import CONFIDENCE, mean_over_classes, paired_difference, share
+from recognizer.evaluation.paired import CONFIDENCE, paired_difference
+from recognizer.evaluation.summands import mean_over_classes, share
 from recognizer.report.plots import CANDIDATE, CHAMPION, MUTED, NARROW, WRONG, render
 
 MARGIN = 0.03
@@ -83,7 +85,7 @@ def speed() -> Iterator[Row]:
         accuracy = [share(each == labels) for each in answers]
         f1 = [mean_over_classes("f1", "macro", labels, each, CLASSES) for each in answers]
         for name, (first, second) in (("accuracy", accuracy), (f"macro F1 of {CLASSES} classes", f1)):
-            seconds = min(elapsed(lambda: paired_difference(first, second, who)) for _ in range(3))  # noqa: B023
+            seconds = min(elapsed(partial(paired_difference, first, second, who)) for _ in range(3))
             whose = "each by itself" if people is None else f"of {people} people"
             yield at_most(f"10,000 resamples of {cases:,} cases {whose}, {name}", seconds, most, " s", digits=3)
 

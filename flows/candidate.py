@@ -13,7 +13,7 @@ import structlog
 from flows import measuring
 from flows.inputs import StageInputs, described_classes, package_classes, package_digest
 from recognizer.errors import InputError, PluginError
-from recognizer.evaluation.measured import FLOAT, INT8, Costs, Measured, Rival
+from recognizer.evaluation.measured import FLOAT, FORMS, INT8, Costs, Measured, Rival
 from recognizer.gates import GateConfig
 from recognizer.package import MODEL
 from recognizer.sequences import SequenceSet
@@ -35,9 +35,15 @@ Answers = dict[str, np.ndarray]
 """Model → scores (n, k)."""
 
 
+def form_folder(folder: Path, form: str) -> Path:
+    """Where what belongs to one form lies: of the 8-bit form in a sub-folder."""
+    return folder if form == FLOAT else folder / form
+
+
 def forms(exported: Path) -> dict[str, Path]:
     """The forms of an exported model and their folders: `float`, and `int8` where it was quantized."""
-    return {FLOAT: exported} | ({INT8: exported / INT8} if (exported / INT8 / MODEL).is_file() else {})
+    found = {form: form_folder(exported, form) for form in FORMS}
+    return {form: folder for form, folder in found.items() if form == FLOAT or (folder / MODEL).is_file()}
 
 
 def measure_forms(

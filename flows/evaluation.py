@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flows.measuring import TestSet, answer
 from flows.snapshots import restore_snapshot
-from flows.stages import score
 from flows.standing import resolve_version
 from recognizer.errors import LabelError, NotFound
 from recognizer.gates import GateConfig
@@ -51,7 +51,7 @@ def evaluate_version(
     cases = judged_cases(settings, store, task, card.classes, data, meta, subject_pattern)
     predictor = load_predictor(task)(packages.path(version.digest), threads=settings.session_threads)
     gates = GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task)
-    evaluation, _ = score(predictor, cases, gates)
+    evaluation = TestSet.of(cases, gates).evaluate(answer(predictor, cases.sequences))
     return {"task": task, "version": version.version, "digest": version.digest, **evaluation.as_dict()}
 
 

@@ -19,14 +19,14 @@ from recognizer.errors import GivenUp, InputError, PluginError
 from recognizer.evaluation.behaviour import Invariance, golden_answers, measure_invariance
 from recognizer.evaluation.classification import evaluate_classification, summands
 from recognizer.evaluation.measured import Golden, Rival
-from recognizer.evaluation.paired import paired_difference
+from recognizer.evaluation.paired import PairedDifference, paired_difference
 from recognizer.evaluation.parity import AGAIN, BATCHES, Parity, measure_parity
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.significance import mcnemar
 from recognizer.evaluation.slices import Slices, sequence_slices
 from recognizer.evaluation.summands import share
 from recognizer.gates import GateConfig
-from recognizer.gates.config import GoldenGate
+from recognizer.gates.config import GoldenGate, Mirrored, SliceGate
 from recognizer.golden import read_golden
 from recognizer.perturbation import CHANGES
 from recognizer.sequences import SequenceSet
@@ -93,7 +93,7 @@ def measure_batches(
         reference: scores of the trained network; None where there is none, then the batched answers take its place.
     """
     scores = answer(predictor, cases)
-    expected = np.concatenate([reference(part) for part in _parts(cases)]) if reference is not None else scores
+    expected = reference(cases) if reference is not None else scores
     some = _evenly(range(len(cases)), MOST_REPEATED)
     inputs = predictor.inputs([cases[place] for place in some])
     parity = {str(LARGEST): measure_parity(expected, scores)}
@@ -116,26 +116,31 @@ def compare(
         metric: paired_difference(summands(metric, candidate, labels), summands(metric, other, labels), people)
         for metric in config.gates.relative or {}
     }
-    margin = config.gates.slices.margin if config.gates.slices is not None else 0.0
-    slices: dict[str, Any] = {}
-    for kind in config.gates.slices.kinds if config.gates.slices is not None else ():
-        names = test.slices[kind]
-        for name in sorted({name for name in names if name is not None}):
-            inside = np.array([one == name for one in names])
-            if inside.sum() < max(config.gates.slices.min_cases, 2):  # type: ignore[union-attr]
-                continue
-            who = [one for one, there in zip(people, inside, strict=True) if there]
-            difference = paired_difference(share(right[inside]), share(others_right[inside]), who, margin=margin)
-            slices.setdefault(kind, {})[name] = difference
+    gate = config.gates.slices
+    by_kind = {} if gate is None else {kind: _by_slice(gate, test, kind, right, others_right) for kind in gate.kinds}
     return Rival(
         digest=digest,
         version=version,
         evaluation=test.evaluate(other),
         differences=differences,
-        slices=slices,
+        slices={kind: found for kind, found in by_kind.items() if found},
         answers=mcnemar(right, others_right),
         disagreement=float((candidate.argmax(axis=1) != other.argmax(axis=1)).mean()),
     )
+
+
+def _by_slice(
+    gate: SliceGate, test: TestSet, kind: str, right: NDArray[np.bool_], others_right: NDArray[np.bool_]
+) -> dict[str, PairedDifference]:
+    """Slice of a kind → difference of the accuracy, where it has enough cases; right: (n,) of either model."""
+    names, people = np.array(test.slices[kind], dtype=object), np.array(test.cases.subjects, dtype=object)
+    found = {}
+    for name in sorted({name for name in names if name is not None}):
+        inside = names == name
+        if inside.sum() >= max(gate.min_cases, 2):
+            mine, others, who = share(right[inside]), share(others_right[inside]), people[inside].tolist()
+            found[name] = paired_difference(mine, others, who, margin=gate.margin)
+    return found
 
 
 def ask_golden(predictor: Predictor, folder: Path | None, classes: Sequence[str], *, synthetic: bool) -> Golden:
@@ -155,11 +160,8 @@ def change_inputs(predictor: Predictor, cases: SequenceSet, scores: Scores, gate
         bound = getattr(gate, name)
         if bound is None:
             continue
-        known = range(len(cases))
-        if name == "mirror":
-            symmetric = {index for index, label in enumerate(cases.classes) if label in gate.mirror.classes}  # type: ignore[union-attr]
-            known = [index for index in known if cases.sequences[index].label in symmetric]  # type: ignore[assignment]
-        chosen = _evenly(known, MOST_CHANGED)
+        meant = bound.classes if isinstance(bound, Mirrored) else cases.classes
+        chosen = _evenly([place for place, one in enumerate(cases) if cases.classes[one.label] in meant], MOST_CHANGED)
         if not chosen:
             yield Invariance(name, 0.0, None, None, 0)
             continue

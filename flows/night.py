@@ -21,6 +21,7 @@ from flows.stages import read_measured
 from recognizer.checks import Check
 from recognizer.errors import Conflict, RecognizerError, UsageError
 from recognizer.evaluation.measured import FLOAT, Measured
+from recognizer.gates import GateConfig
 from recognizer.home import Home, atomic_write
 from recognizer.identity import TrainingIdentity
 from recognizer.night import SUCCESSES, Outcome, Step
@@ -162,6 +163,13 @@ class NightRun:
         """Whether a champion of the same classes serves, with which the candidate can be compared in service."""
         champion = self.inputs.champion
         return champion is not None and package_classes(champion) == self.card.classes
+
+    @property
+    def gates(self) -> GateConfig:
+        """What the candidate is held against."""
+        return GateConfig.read(
+            self.inputs.params["evaluate"], task=self.row.task, source=str(self.settings.home.params)
+        )
 
     @property
     def form(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from flows import stages
+from flows.candidate import form_folder
 from flows.registry import RegisteredVersion, Registry
 from recognizer.blessing import bless, verify_blessing, withdraw_blessing
 from recognizer.checks import Check, Verdict, worst
@@ -57,7 +58,7 @@ class Recipe:
     @property
     def model(self) -> Path:
         """The ONNX file."""
-        return stages.form_folder(self.run / "exported", self.form) / MODEL
+        return form_folder(self.run / "exported", self.form) / MODEL
 
     def as_notes(self, digest: str) -> dict[str, Any]:
         return {

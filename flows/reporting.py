@@ -9,7 +9,6 @@ from typing import Any
 from flows.night import NightRun
 from recognizer.checks import Check
 from recognizer.evaluation.sandbox import SandboxRun
-from recognizer.gates import GateConfig
 from recognizer.night import Outcome, Step
 from recognizer.report import Finding, ReportFacts, TrainingFacts, write_report
 
@@ -45,7 +44,7 @@ def report_night(
         checks=checks,
         measured=measured,
         sandbox=_sandbox(run),
-        gates=GateConfig.read(run.inputs.params["evaluate"], task=run.row.task),
+        gates=run.gates,
         champion_version=run.row.champion_version,
         card=run.card,
         findings=tuple(findings),

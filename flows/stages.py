@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from flows import measuring
-from flows.candidate import measure_forms
+from flows.candidate import form_folder, measure_forms
 from flows.inputs import StageInputs
 from recognizer.evaluation.measured import FLOAT, Measured
-from recognizer.evaluation.record import Evaluation
 from recognizer.gates import GateConfig
 from recognizer.home import atomic_folder, atomic_write, writing
-from recognizer.sequences import SequenceSet
 from recognizer.snapshot import read_set
-from recognizer.tasks import Predictor, Progress, load_trainer
+from recognizer.tasks import Progress, load_trainer
 
 MEASURED, ANSWERS, METRICS = "measured.json", "answers.npz", "metrics.json"
 
@@ -57,17 +55,6 @@ def evaluate(inputs: StageInputs, trained: Path, exported: Path, evaluated: Path
             _write(place / METRICS, {} if measured.candidate is None else measured.candidate.metrics)
             np.savez_compressed(place / ANSWERS, labels=test.cases.labels, **answers)
     return made[FLOAT][0]
-
-
-def form_folder(folder: Path, form: str) -> Path:
-    """Where what belongs to one form lies: of the 8-bit form in a sub-folder."""
-    return folder if form == FLOAT else folder / form
-
-
-def score(predictor: Predictor, cases: SequenceSet, config: GateConfig) -> tuple[Evaluation, np.ndarray]:
-    """Let a model answer a set; returns its evaluation and its scores (n, k)."""
-    scores = measuring.answer(predictor, cases.sequences)
-    return measuring.TestSet.of(cases, config).evaluate(scores), scores
 
 
 def write_measured(place: Path, measured: Measured) -> None:

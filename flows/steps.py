@@ -8,6 +8,7 @@ from typing import Any
 
 from flows import stages
 from flows.aliases import mirror_aliases
+from flows.candidate import form_folder
 from flows.lineage import weights_file
 from flows.night import NightResult, NightRun, evidence_key
 from flows.packaging import Recipe, make_package, make_version
@@ -16,12 +17,11 @@ from flows.registry import Registry
 from flows.release import end_rollouts, plan_of
 from flows.reporting import read_training, report_night
 from flows.sandbox.candidate import try_candidate
-from flows.stages import form_folder
 from recognizer.checks import Check, Verdict, worst
 from recognizer.digest import sha256_file
 from recognizer.evaluation.measured import FLOAT, FORMS, Measured
 from recognizer.evaluation.sandbox import SandboxRun
-from recognizer.gates import GateConfig, choose_form
+from recognizer.gates import choose_form
 from recognizer.home import atomic_write
 from recognizer.night import Outcome, Step, judge_night
 from recognizer.package import PackageCard
@@ -93,7 +93,7 @@ def judge_candidate(run: NightRun) -> NightResult | None:
     evaluated = run.folder / "evaluated"
 
     def try_out(form: str) -> SandboxRun:
-        gate = _gates(run).gates.infra
+        gate = run.gates.gates.infra
         assert gate is not None
         return try_candidate(
             run.settings,
@@ -107,7 +107,7 @@ def judge_candidate(run: NightRun) -> NightResult | None:
     def work() -> Mapping[str, Any]:
         forms = {form: stages.read_measured(evaluated, form) for form in FORMS if stages.has_measured(evaluated, form)}
         contract = _checks(run.notes(Step.CONTRACT) or {})
-        choice = choose_form(_gates(run), forms, try_out, made=contract)
+        choice = choose_form(run.gates, forms, try_out, made=contract)
         return {
             "checks": [check.as_dict() for check in choice.checks],
             "sandbox": None if choice.sandbox is None else choice.sandbox.as_dict(),
@@ -130,7 +130,7 @@ def package_model(run: NightRun) -> None:
         recipe = Recipe(
             run=run.folder,
             card=_card(run, run.form),
-            gates=_gates(run).by_gate(run.measured()),
+            gates=run.gates.by_gate(run.measured()),
             night=run.row.night,
             form=run.form,
         )
@@ -239,10 +239,6 @@ WORK: Mapping[Step, Callable[[NightRun], NightResult | None]] = {
     Step.REPORT: write_night_report,
     Step.PROMOTE: promote_version,
 }
-
-
-def _gates(run: NightRun) -> GateConfig:
-    return GateConfig.read(run.inputs.params["evaluate"], task=run.row.task, source=str(run.settings.home.params))
 
 
 def _checks(notes: Mapping[str, Any]) -> tuple[Check, ...]:

@@ -297,8 +297,8 @@ def _made(places: Sequence[Path], size: int) -> Path | None:
     return None
 
 
-def sweep(place: Path) -> None:
-    """Remove what processes left behind that were killed while they loaded."""
-    for folder in place.glob(f"{PREFIX}*"):
-        if is_alive(folder.name.removeprefix(PREFIX).rpartition(".")[0]) is False:
+def sweep(place: Path, prefix: str = PREFIX) -> None:
+    """Remove the folders `<prefix><process>.<number>` of processes that were killed before they could do it."""
+    for folder in place.glob(f"{prefix}*"):
+        if is_alive(folder.name.removeprefix(prefix).rpartition(".")[0]) is False:
             shutil.rmtree(folder, ignore_errors=True)

@@ -138,7 +138,7 @@ class Night:
 
     @cached_property
     def sets(self) -> dict[str, SequenceSet]:
-        return {name: read_set(self.snapshot, name) for name in SETS}  # type: ignore[arg-type]
+        return {name: read_set(self.snapshot, name) for name in SETS}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ class Night:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        return json.loads((self.exported / "model.json").read_text())  # type: ignore[no-any-return]
+        return json.loads((self.exported / "model.json").read_text())
 
     @cached_property
     def champion(self) -> Path:

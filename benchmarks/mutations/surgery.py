@@ -242,7 +242,7 @@ def ticket_constants() -> dict[str, NDArray[np.generic]]:
         "zero": np.float32(0),
         "stride": np.float32(FACTOR),
         "modulus": np.float32(MODULUS),
-    }  # type: ignore[dict-item]
+    }
 
 
 def tickets(visibility: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -274,7 +274,7 @@ def _constants(model: onnx.ModelProto, **values: NDArray[np.generic]) -> None:
 
 
 def nil() -> dict[str, NDArray[np.generic]]:
-    return {"nil": np.float32(0)}  # type: ignore[dict-item]
+    return {"nil": np.float32(0)}
 
 
 def add_nothing(name: str) -> list[NodeProto]:

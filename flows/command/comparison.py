@@ -43,18 +43,13 @@ def compare(
     FIRST and SECOND are `champion`, a version number, or a digest. Without --data both answer the newest snapshot's
     frozen test set.
     """
-    from flows.command.session import begin, existing_store
+    from flows.command.session import begin, existing_store, require_data
     from flows.comparison import ComparisonRequest, compare_versions
-    from recognizer.errors import UsageError
     from recognizer.tasks import require_task
 
     settings = begin()
     require_task(task)
-    if data is None and (meta is not None or subject_pattern is not None):
-        raise UsageError(
-            "--meta and --subject-pattern say something about a data file, and none was named",
-            hint=f"recognizer compare {task} {first} {second} --data FILE --meta META",
-        )
+    require_data(data, meta, subject_pattern, f"compare {task} {first} {second}")
     request = ComparisonRequest(task, first, second, data, meta, subject_pattern, costs=not no_costs)
     with existing_store(settings, task) as store:
         found = compare_versions(settings, store, request)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from recognizer.errors import NoStore, NotFound
+from pathlib import Path
+
+from recognizer.errors import NoStore, NotFound, UsageError
 from recognizer.settings import Settings, load_settings
 from recognizer.store import Store, open_store
 
@@ -22,6 +24,19 @@ def writable_store(settings: Settings) -> Store:
     """The store, made or migrated when it has to be."""
     settings.home.prepare()
     return open_store(settings.database_url)
+
+
+def require_data(data: Path | None, meta: Path | None, subject_pattern: str | None, command: str) -> None:
+    """See that nothing is said about a data file that was not named; command: to name one, without `recognizer`.
+
+    Raises:
+        UsageError: it is.
+    """
+    if data is None and (meta is not None or subject_pattern is not None):
+        raise UsageError(
+            "--meta and --subject-pattern say something about a data file, and none was named",
+            hint=f"recognizer {command} --data FILE --meta META",
+        )
 
 
 def find_store(settings: Settings) -> Store | None:

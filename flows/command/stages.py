@@ -63,20 +63,16 @@ def evaluate(
     Without --model and --data this is the DVC stage: candidate against champion on the frozen test set.
     """
     from flows import stages
-    from flows.command.session import begin, existing_store
+    from flows.command.session import begin, existing_store, require_data
     from flows.command.terminal import show_evaluation
     from flows.evaluation import evaluate_version
     from flows.inputs import pinned_inputs
-    from recognizer.errors import NotFound, PluginError, UsageError
+    from recognizer.errors import NotFound, PluginError
     from recognizer.tasks import require_task
 
     settings = begin()
     require_task(task)
-    if data is None and (meta is not None or subject_pattern is not None):
-        raise UsageError(
-            "--meta and --subject-pattern say something about a data file, and none was named",
-            hint=f"recognizer evaluate {task} --data FILE --meta META",
-        )
+    require_data(data, meta, subject_pattern, f"evaluate {task}")
     if model is None and data is None:
         processed, inputs = settings.home.processed(task), pinned_inputs(settings.home, task)
         if not (processed / "exported" / "model.onnx").is_file():

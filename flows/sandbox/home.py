@@ -19,8 +19,9 @@ from recognizer.keys import Signer
 from recognizer.package import CARD, MODEL, PackageStore
 from recognizer.rollout.plan import DAY, Plan, PlannedStep, Step
 from recognizer.store import Store, open_store, rollouts, versions
-from recognizer.store.processes import is_alive, this_process
+from recognizer.store.processes import this_process
 from recognizer.store.served import promote
+from serving.staging import sweep
 
 PREFIX = "recognizer-sandbox-"
 CHAMPION_VERSION, CANDIDATE_VERSION = 1, 2
@@ -60,7 +61,7 @@ def sandbox_folder() -> Iterator[Path]:
         StorageError: there is no room for it.
     """
     place = Path(tempfile.gettempdir())
-    sweep(place)
+    sweep(place, PREFIX)
     folder = place / f"{PREFIX}{this_process()}.{os.urandom(4).hex()}"
     with writing(folder):
         folder.mkdir(mode=0o700)
@@ -68,13 +69,6 @@ def sandbox_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep(place: Path) -> None:
-    """Remove what runs left behind whose process is gone."""
-    for folder in place.glob(f"{PREFIX}*"):
-        if is_alive(folder.name.removeprefix(PREFIX).rpartition(".")[0]) is False:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def furnish(root: Path, task: str, model: Path, card: PackageCard, champion: Path | None) -> SandboxHome:

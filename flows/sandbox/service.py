@@ -31,6 +31,7 @@ from serving.growth import count_kills
 from serving.heartbeat import PASSING
 from serving.launch import command, environment
 from serving.losses import death_of
+from serving.peak import peak_bytes
 from serving.staging import MEMORY, sweep
 from serving.worker import SUPERVISOR
 
@@ -305,11 +306,8 @@ def complaint(line: str) -> str | None:
 def _peak(pid: int) -> int | None:
     """Bytes that a process held at most."""
     try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        return int(psutil.Process(pid).memory_info().rss)  # no Linux: what it holds now
-    except (OSError, psutil.Error):
+        return peak_bytes(Path(f"/proc/{pid}")) or int(psutil.Process(pid).memory_info().rss)  # no Linux: what it holds
+    except psutil.Error:
         return None
 
 

@@ -38,18 +38,7 @@ from scipy import special
 
 from recognizer.errors import InputError
 from recognizer.evaluation.rare import EXACT, Tilted, critical_value, exact_worse, score, score_low
-from recognizer.evaluation.summands import Floats, Ints, Metric, Summands, mean, mean_over_classes, share
-
-__all__ = [
-    "FEWEST_CLUSTERS",
-    "Metric",
-    "PairedDifference",
-    "Summands",
-    "mean",
-    "mean_over_classes",
-    "paired_difference",
-    "share",
-]
+from recognizer.evaluation.summands import Floats, Ints, Summands
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

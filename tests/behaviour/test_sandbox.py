@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from flows.sandbox.home import PREFIX, furnish, sandbox_folder, sweep
+from flows.sandbox.home import PREFIX, furnish, sandbox_folder
 from flows.sandbox.requests import Requests, offline_scores
 from flows.sandbox.run import SandboxLimits, run_in_sandbox
 from flows.sandbox.service import WORKER, Broken, SandboxService, settings_for
@@ -26,6 +26,7 @@ from recognizer.settings import Settings
 from recognizer.store.processes import this_process
 from recognizer.tasks import load_predictor
 from recognizer.traffic import Window
+from serving.staging import sweep
 
 PATIENCE = 60
 CHAMPION, CANDIDATE, BAD, DAMAGED = 1, 2, 3, 5
@@ -243,5 +244,5 @@ def test_a_night_that_is_killed_takes_its_sandbox_along(production, tmp_path, ki
     finally:
         night.kill()
         night.communicate()
-    sweep(tmp_path)
+    sweep(tmp_path, PREFIX)
     assert not list(tmp_path.glob(f"{PREFIX}*"))

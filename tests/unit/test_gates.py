@@ -20,6 +20,8 @@ SECTION = {
     },
 }
 CONFIG = GateConfig.read(SECTION)
+GATES = ("contract", "absolute", "relative", "slices", "golden", "parity", "budgets", "infra")
+"""In the order in which they are judged."""
 CONTRACT = Check.measured("contract", "duplicates", 0, threshold=0, direction="max", n=240, cases="rows")
 
 
@@ -35,16 +37,7 @@ def found(checks, gate, name):
 
 def test_a_good_first_candidate_passes_every_gate_in_order(make):
     checks = judge(shipped(), make.measured(), make.run(), made=(CONTRACT,))
-    assert list(dict.fromkeys(check.gate for check in checks)) == [
-        "contract",
-        "absolute",
-        "relative",
-        "slices",
-        "golden",
-        "parity",
-        "budgets",
-        "infra",
-    ]
+    assert list(dict.fromkeys(check.gate for check in checks)) == list(GATES)
     # of this made-up set nobody knows how many people are seen, nor how well, nor the best version by macro F1
     refused = {(check.gate, check.name) for check in checks if check.verdict is not P}
     assert refused == {("slices", "people"), ("slices", "visibility"), ("relative", "macro_f1_best")}
@@ -121,16 +114,7 @@ def test_what_was_measured_comes_back_as_it_was_written(make):
 
 def test_the_shipped_params_configure_every_gate_with_the_users_numbers():
     config = shipped()
-    assert config.configured() == (
-        "contract",
-        "absolute",
-        "relative",
-        "slices",
-        "golden",
-        "parity",
-        "budgets",
-        "infra",
-    )
+    assert config.configured() == GATES
     assert {name: bound.min for name, bound in config.gates.absolute.items() if bound.min is not None} == {
         "accuracy": 0.90,
         "weighted_precision": 0.85,

@@ -9,13 +9,8 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from benchmarks.people import FURTHER, RARE, USUAL, night
 from recognizer.errors import InputError
-from recognizer.evaluation.paired import (
-    FEWEST_CLUSTERS,
-    mean,
-    mean_over_classes,
-    paired_difference,
-    share,
-)
+from recognizer.evaluation.paired import FEWEST_CLUSTERS, paired_difference
+from recognizer.evaluation.summands import mean, mean_over_classes, share
 
 SCORES = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
 METRICS = [(kind, averaged) for kind in SCORES for averaged in ("macro", "weighted")]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from recognizer.evaluation.paired import paired_difference, share
+from recognizer.evaluation.paired import paired_difference
 from recognizer.evaluation.rare import Tilted, exact_worse, score, score_low
+from recognizer.evaluation.summands import share
 
 
 def constrained(won, lost, n, supposed):

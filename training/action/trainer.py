@@ -26,6 +26,9 @@ from recognizer.tasks import Params, Progress
 from recognizer.windows import WindowSpec, to_windows
 from training.action.params import ExportParams, PrepareParams, TrainParams, read_params
 
+REFERENCE_BATCH = 32
+"""Cases at once: bounds memory."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -207,8 +210,11 @@ class ActionTrainer:
 
         weights = load_weights(trained / "weights.pt")
         scorer = Scorer(weights.network)
+        parts = (cases[start : start + REFERENCE_BATCH] for start in range(0, len(cases), REFERENCE_BATCH))
         with torch.inference_mode():
-            return scorer(*(torch.from_numpy(array) for array in to_windows(cases, weights.spec))).numpy()
+            return np.concatenate(
+                [scorer(*map(torch.from_numpy, to_windows(part, weights.spec))).numpy() for part in parts]
+            )
 
 
 def read_prepared(folder: Path) -> Prepared:
