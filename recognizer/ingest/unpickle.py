@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ PUSH = NUMBERS | TEXTS | {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8
 CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set, "EMPTY_TUPLE": tuple}
 SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+DAMAGED = (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError, Warning)
 KINDS = "biufSU"
 ORDERS: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 MARK = object()
@@ -92,11 +94,14 @@ def load_pickle(path: Path) -> Any:
             "is a zip archive (a torch checkpoint?), no pickle", where=str(path), hint="export it as PYSKL"
         )
     try:
-        return _Machine().run(content)
+        with warnings.catch_warnings():
+            # no pickle is written with such an escape: the file is damaged, and its reader only warns
+            warnings.filterwarnings("error", "invalid .*escape")
+            return _Machine().run(content)
     except InputError as error:
         error.where = str(path)
         raise
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError) as error:
+    except DAMAGED as error:
         reason = "it refers to what it does not hold" if isinstance(error, KeyError) else first_line(error)
         raise FormatError(
             f"is truncated or no pickle: {reason}", where=str(path), hint="copy or download the file again"

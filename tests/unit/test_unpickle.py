@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recognizer.errors import FormatError, InputError, UnsafeFile
@@ -297,6 +297,7 @@ def test_any_bytes_end_in_an_input_error_or_a_value(tmp_path_factory, content, f
 
 
 @settings(max_examples=150, deadline=None)
+@example(17, ord("\\"), 0)  # an escape that no pickle has
 @given(st.integers(0, 10**6), st.integers(0, 255), st.sampled_from([0, 2, 4, 5]))
 def test_a_flipped_byte_ends_in_an_input_error_or_a_value(tmp_path_factory, place, value, protocol):
     content = bytearray(pickle.dumps({"a": [np.arange(4.0), "text", {"b": (1, 2.5, None)}]}, protocol))
