@@ -29,6 +29,8 @@ MARGIN = 0.03
 RESAMPLES = 2_000
 CASES = {6: 40, 20: 12, 100: 10}
 """People, and cases of each on average: 240, 240 and 1,000."""
+FEW = {10: 24, 12: 20, 15: 16}
+"""The same of people who are hardly enough to be drawn as wholes."""
 DIFFERENCES = (-0.02, -0.01, 0.0, 0.01, 0.02)
 NIGHTS = 1_000
 CLASSES = 8
@@ -57,6 +59,13 @@ def at_the_margin(nights: int, results: dict[tuple[int, float], float]) -> Itera
             yield Row(name, f"{share_promoted:.1f} %", "none: too few people", passed=True)
         else:
             yield at_most(name, share_promoted, highest(nights, certain=nights >= NIGHTS), " %")
+    for people, each in FEW.items():
+        name = f"worse by the margin, {people} people of {each} cases: promoted of {nights:,} nights"
+        yield at_most(name, promoted(USUAL, people, each, -MARGIN, nights), highest(nights, certain=False), " %")
+    few, each = next(iter(FEW.items()))
+    worst = max((promoted(scenario, few, each, -MARGIN, nights), scenario.name) for scenario in FURTHER)
+    name = f"… {worst[1]}, the worst of those below, {few} people"
+    yield Row(name, f"{worst[0]:.1f} %", "none: hardly enough people", passed=True)
     for scenario in FURTHER:
         for people, each in ((20, 12), (100, 10), *(((40, 25),) if scenario is RARE else ())):
             name = f"… {scenario.name}, {people} people of {each} cases"
@@ -65,7 +74,7 @@ def at_the_margin(nights: int, results: dict[tuple[int, float], float]) -> Itera
 
 
 def power(nights: int, results: dict[tuple[int, float], float]) -> Iterator[Row]:
-    for people, each in CASES.items():
+    for people, each in {**CASES, **FEW}.items():
         for difference in DIFFERENCES:
             results[people, difference] = promoted(USUAL, people, each, difference, nights)
         shares = " / ".join(f"{results[people, difference]:.0f}" for difference in DIFFERENCES)

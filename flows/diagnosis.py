@@ -8,7 +8,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from flows.held_out import RENEW, HeldOut
+from flows.held_out import LARGER, RENEW, HeldOut
 from recognizer.checks import Verdict
 from recognizer.errors import RecognizerError
 
@@ -190,6 +190,8 @@ def held_out(task: str, found: HeldOut) -> Diagnosis:
     name = f"test set of {task}"
     if found.used_up:
         return failed(CONSISTENT, name, f"{found.sentence}: what passes it may fit it by chance", RENEW)
+    if found.caution is not None:
+        return passed(CONSISTENT, name, f"{found.sentence}; {found.caution}", LARGER)
     return passed(CONSISTENT, name, found.sentence, RENEW if found.judged >= SOON * found.allowed else None)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from recognizer.checks import figure
 from recognizer.errors import RecognizerError
+from recognizer.evaluation.paired import bound_of_equals
 from recognizer.gates import GateConfig
 from recognizer.params import load_params
 from recognizer.settings import Settings
@@ -17,6 +19,7 @@ from recognizer.snapshot import SnapshotCard
 from recognizer.store import Store, snapshots, versions
 from recognizer.store.clock import moment
 
+LARGER = "record more cases, then more people: docs/gates.md, Intervals"
 RENEW = "ingest a file with a new held-out part: docs/gates.md, Renewing the test set"
 
 
@@ -29,6 +32,8 @@ class HeldOut:
         since: seconds since 1970, of the first candidate it judged; None when it has judged none.
         judged: candidates that it judged, those that were rejected too.
         allowed: after so many it is used up.
+        margin: by which a candidate may be worse than the champion; None when nobody asks for one.
+        bound: what a model equal to the champion can show: that it is no worse than by this; None as `cases`.
     """
 
     digest: str
@@ -37,10 +42,21 @@ class HeldOut:
     since: float | None
     judged: int
     allowed: int
+    margin: float | None = None
+    bound: float | None = None
 
     @property
     def used_up(self) -> bool:
         return self.judged >= self.allowed
+
+    @property
+    def caution(self) -> str | None:
+        """Why it can tell nothing about models as good as the champion; None when it can."""
+        if self.margin is None or self.bound is None or self.bound >= -self.margin:
+            return None
+        bound, margin = figure(-self.bound), figure(self.margin)
+        said = f"as far as it can tell, an equal of the champion may be worse by {bound}, which is more than {margin}"
+        return f"too few cases or people: {said}"
 
     @property
     def sentence(self) -> str:
@@ -51,7 +67,7 @@ class HeldOut:
         return f"test set {self.digest[:12]}{size}{since}, has judged {self.judged:,} of {self.allowed:,} candidates"
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "used_up": self.used_up}
+        return {**asdict(self), "used_up": self.used_up, "caution": self.caution}
 
 
 def find_held_out(settings: Settings, store: Store, task: str, digest: str) -> HeldOut:
@@ -59,13 +75,17 @@ def find_held_out(settings: Settings, store: Store, task: str, digest: str) -> H
     judged = [one for one in versions.list(store, task) if one.test_digest == digest]
     cards = (SnapshotCard.model_validate(entry.card) for entry in snapshots.list(store, task))
     test = next((card.sets["test"] for card in cards if card.test_digest == digest), None)
+    people = len(test.subjects) or None if test is not None else None
+    allowed, margin = _configured(settings, task)
     return HeldOut(
         digest=digest,
         cases=None if test is None else test.sequences,
-        people=len(test.subjects) or None if test is not None else None,
+        people=people,
         since=min((one.registered_at for one in judged), default=None),
         judged=len(judged),
-        allowed=_allowed(settings, task),
+        allowed=allowed,
+        margin=margin,
+        bound=None if test is None else bound_of_equals(test.sequences, people),
     )
 
 
@@ -77,8 +97,11 @@ def newest_held_out(settings: Settings, store: Store, task: str) -> HeldOut | No
     return find_held_out(settings, store, task, SnapshotCard.model_validate(newest.card).test_digest)
 
 
-def _allowed(settings: Settings, task: str) -> int:
+def _configured(settings: Settings, task: str) -> tuple[int, float | None]:
+    """How many candidates a test set may judge, and the smallest margin of a metric where higher is better."""
     try:
-        return GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task).refresh_after
+        config = GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task)
     except RecognizerError:  # what was judged can be read whatever became of the file since; a night says what is wrong
-        return int(GateConfig.model_fields["refresh_after"].default)
+        return int(GateConfig.model_fields["refresh_after"].default), None
+    margins = [one.margin for one in (config.gates.relative or {}).values() if one.direction == "min"]
+    return config.refresh_after, min(margins, default=None)

@@ -37,6 +37,11 @@ class Duplicates(_Limits):
     allowed: Share
 
 
+class Alike(_Limits):
+    distance: Annotated[float, Field(ge=0)]
+    allowed: Share
+
+
 class Cases(_Limits):
     train: Count
     validation: Count
@@ -51,6 +56,7 @@ class ContractLimits(_Limits):
     frames: Span
     people: Span
     duplicates: Duplicates
+    alike: Alike = Alike(distance=0.05, allowed=0.01)
     cases: Cases
     imbalance: Annotated[float, Field(ge=1)]
     volume: Share

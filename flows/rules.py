@@ -109,6 +109,18 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             0.0,
         ),
         Rule(
+            between(
+                "alike_recordings",
+                "nearest_elsewhere",
+                bounds.alike.distance,
+                None,
+                bounds.alike.allowed,
+                "No movement of one set is nearly one of another.",
+            ),
+            f"move as one in another set does, by less than {bounds.alike.distance:g} of a body's spread",
+            bounds.alike.allowed,
+        ),
+        Rule(
             between("shared_subjects", "sets_with_subject", 1, 1, 0.0, "No person stands in two sets."),
             "show a person who stands in another set too",
             0.0,

@@ -29,8 +29,8 @@ class GoldenCases:
     Attributes:
         cases: those of classes the model knows, files in the order of their names; labels and class list are the
             model's.
-        left_out: how many cases are of classes it does not know.
-        digest: SHA-256 over what all files say, those left out too, however they are compressed.
+        left_out: how many cases are of classes it does not know, or of made-up people and it did not learn from such.
+        digest: SHA-256 over what the files say that it may be asked, cases left out too, however they are compressed.
     """
 
     cases: SequenceSet
@@ -57,8 +57,11 @@ def read_golden(folder: Path | None, classes: Sequence[str], *, synthetic: bool 
     cases: list[SkeletonSequence] = []
     origin: dict[str, str] = {}
     left_out, said = 0, ""
-    for path in _files(folder, synthetic):
+    for path in _files(folder):
         found = _read(path)
+        if path.parent.name == SYNTHETIC and not synthetic:
+            left_out += len(found)
+            continue
         said += f"{path.name}\0{set_digest(found)}\n"
         for case in found:
             if case.name in origin:
@@ -75,10 +78,10 @@ def read_golden(folder: Path | None, classes: Sequence[str], *, synthetic: bool 
     return GoldenCases(SequenceSet(tuple(classes), tuple(cases)), left_out, sha256_bytes(said.encode()))
 
 
-def _files(folder: Path | None, synthetic: bool) -> list[Path]:
+def _files(folder: Path | None) -> list[Path]:
     if folder is None:
         return []
-    return [*sorted(folder.glob("*.npz")), *(sorted((folder / SYNTHETIC).glob("*.npz")) if synthetic else ())]
+    return [*sorted(folder.glob("*.npz")), *sorted((folder / SYNTHETIC).glob("*.npz"))]
 
 
 def _read(path: Path) -> SequenceSet:

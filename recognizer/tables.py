@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizer.movement import nearest_elsewhere
 from recognizer.sequences import SequenceSet
 from recognizer.snapshot import sequence_digest
 
@@ -18,7 +19,8 @@ def sequence_table(sets: Mapping[str, SequenceSet]) -> Table:
     """One row per sequence, in the order of the sets.
 
     Columns: set, name, subject ("" where unknown), class_name, content_hash as text; label, people, frames, height,
-    width (pixels) as integers; visible_share, the share of joints seen, in [0, 1]. Equal content_hash means the same
+    width (pixels) as integers; visible_share, the share of joints seen, in [0, 1]; nearest_elsewhere, how far the most
+    alike sequence of another set is (`recognizer.movement`), NaN where there is none. Equal content_hash means the same
     movement, whatever it is called.
     """
     rows = [(part, sequences.classes, item) for part, sequences in sets.items() for item in sequences]
@@ -33,6 +35,7 @@ def sequence_table(sets: Mapping[str, SequenceSet]) -> Table:
         "height": np.array([item.image_shape[0] for _, _, item in rows], np.int64),
         "width": np.array([item.image_shape[1] for _, _, item in rows], np.int64),
         "visible_share": np.array([(item.visibility > 0).mean() for _, _, item in rows], np.float64),
+        "nearest_elsewhere": nearest_elsewhere(sets),
         "content_hash": _text(sequence_digest(item) for _, _, item in rows),
     }
 

@@ -50,11 +50,23 @@ def _trained_on_test(sets: Sets) -> Sets:
     return {"train": _set(sets, [*sets["train"], *unknown])}
 
 
-def moved_a_pixel(sets: Sets) -> Sets:
+def _moved_a_pixel(sets: Sets) -> Sets:
     copies = [
         replace(one, keypoints=np.where(one.visibility[..., None] > 0, one.keypoints + 1, 0).astype(np.float32))
         for one in _renamed(sets["test"], "_moved")
     ]
+    return {"train": _set(sets, [*sets["train"], *copies])}
+
+
+def _moved_and_unknown(sets: Sets) -> Sets:
+    known = {one.name for one in sets["train"]}
+    moved = _moved_a_pixel(sets)["train"]
+    return {"train": _set(sets, [one if one.name in known else replace(one, subject=None) for one in moved])}
+
+
+def _noisy_and_unknown(sets: Sets) -> Sets:
+    noise = np.random.default_rng(0)
+    copies = [replace(one, keypoints=_jittered(one, noise) / 2, subject=None) for one in _renamed(sets["test"], "_n")]
     return {"train": _set(sets, [*sets["train"], *copies])}
 
 
@@ -177,7 +189,19 @@ FAULTS = (
         "trained on a moved test set",
         "every test recording stands in train too, moved by a pixel",
         "shared_subjects",
-        moved_a_pixel,
+        _moved_a_pixel,
+    ),
+    _broken(
+        "trained on a moved test set of unknown people",
+        "every test recording stands in train too, moved by a pixel, and nobody says who is seen",
+        "alike_recordings",
+        _moved_and_unknown,
+    ),
+    _broken(
+        "trained on a noisy test set of unknown people",
+        "every test recording stands in train too, with noise and at half the resolution, of nobody known",
+        "alike_recordings",
+        _noisy_and_unknown,
     ),
     _broken("duplicated recordings", "60 recordings of train stand there twice", "duplicates", _duplicated),
     _broken(

@@ -61,6 +61,12 @@ def _golden_mislabelled(night: Night) -> list[Refusal]:
     return refusals_of(judged(night, night.exported, trained=night.trained, golden=place))
 
 
+def _no_golden_cases(night: Night) -> list[Refusal]:
+    nothing = night.folder / "no-golden"
+    nothing.mkdir(exist_ok=True)
+    return refusals_of(judged(night, night.exported, trained=night.trained, golden=nothing))
+
+
 FAULTS = (
     _exported(
         "batch norm in training mode",
@@ -184,6 +190,7 @@ FAULTS = (
         _golden_mislabelled,
         "cases",
     ),
+    Fault("golden cases deleted", GROUP, "the folder of golden cases is empty", "golden", _no_golden_cases, "cases"),
     _brought(
         "less sure than right",
         "logits are divided by 12",

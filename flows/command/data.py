@@ -43,6 +43,7 @@ def ingest(
     """
     from flows.command.session import begin, writable_store
     from flows.command.terminal import show_snapshot
+    from flows.held_out import find_held_out
     from flows.ingestion import IngestRequest, ingest_recordings
     from recognizer.errors import UsageError
 
@@ -58,11 +59,12 @@ def ingest(
             store,
             IngestRequest(task, path, meta, subject_pattern, count if synthetic else None, seed, if_empty),
         )
+        held_out = find_held_out(settings, store, task, ingested.card.test_digest)
     if as_json:
         card = ingested.card.model_dump(mode="json")
         click.echo(json.dumps({"task": task, "snapshot": ingested.snapshot, "new": ingested.new, "card": card}))
     else:
-        show_snapshot(ingested)
+        show_snapshot(ingested, held_out)
 
 
 @click.command()

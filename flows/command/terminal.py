@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.held_out import RENEW
+from flows.held_out import LARGER, RENEW, HeldOut
 
 if TYPE_CHECKING:
     from flows.ingestion import Ingested
@@ -41,8 +41,8 @@ STYLES = {
 }
 
 
-def show_snapshot(ingested: Ingested) -> None:
-    """What was ingested: cases per class and set, and what to type next."""
+def show_snapshot(ingested: Ingested, held_out: HeldOut | None) -> None:
+    """What was ingested: cases per class and set, what its test set cannot tell, and what to type next."""
     console = Console()
     card = ingested.card
     if ingested.kept:
@@ -61,6 +61,8 @@ def show_snapshot(ingested: Ingested) -> None:
     console.print(table)
     for warning in card.warnings:
         console.print(f"[yellow]Note:[/] {escape(warning)}")
+    if held_out is not None and held_out.caution is not None:
+        console.print(f"[yellow]Note:[/] the test set has {held_out.caution}. {LARGER}", highlight=False)
     option = " --accept-new-labels" if ingested.new_labels else ""
     if option:
         console.print("[yellow]Note:[/] the champion knows other classes; the option below lets these replace it.")
@@ -180,6 +182,8 @@ def show_gates(listing: CheckListing) -> None:
         console.print(held_out.sentence, highlight=False)
         if held_out.used_up:
             console.print(f"[yellow]It is used up.[/] Next: {RENEW}", highlight=False)
+        if held_out.caution is not None:
+            console.print(f"[yellow]It has {held_out.caution}.[/] Next: {LARGER}", highlight=False)
 
 
 def show_registered(registered: Registered) -> None:

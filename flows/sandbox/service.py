@@ -20,6 +20,7 @@ import psutil
 
 from flows import confined
 from flows.sandbox.home import SandboxHome
+from flows.sandbox.log import complaint, shortage
 from recognizer.errors import StorageError
 from recognizer.home import Home, checkout, writing
 from recognizer.rollout.split import Mode
@@ -62,13 +63,14 @@ class SandboxService:
         peak: bytes that a worker held at most, as far as it was seen; None when nobody could see it.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, home: Home, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, home: Home, log: Path, memory_mb: int) -> None:
         self.url = f"http://{HOST}:{port}"
         self.peak: int | None = None
         self._process = process
         self._port = port
         self._home = home
         self._log = log
+        self._memory_mb = memory_mb
         self._workers: dict[int, psutil.Process] = {}
         self._looked = 0.0
 
@@ -95,7 +97,7 @@ class SandboxService:
                 process_group=0,
                 env=_environment(settings, temporary),
             )
-        return cls(process, settings.port, home, log)
+        return cls(process, settings.port, home, log, memory_mb)
 
     @property
     def lost_port(self) -> bool:
@@ -126,7 +128,8 @@ class SandboxService:
             Broken: the supervisor has ended, or a worker has died.
         """
         if self._process.poll() is not None:
-            raise Broken(f"the service ended with code {self._process.returncode}: {self._last_words()}")
+            words = f"{self._last_words()}{self.shortage()}"
+            raise Broken(f"the service ended with code {self._process.returncode}: {words}")
         now = time.monotonic()
         if now - self._looked < WATCH_SECONDS:
             return
@@ -139,7 +142,11 @@ class SandboxService:
         gone = sorted(set(self._workers) - set(running))
         self._workers |= running
         if gone:
-            raise Broken(f"a worker died: {self._cause(gone[0])}")
+            raise Broken(f"a worker died: {self._cause(gone[0])}{self.shortage()}")
+
+    def shortage(self) -> str:
+        """What it ran out of, to be put behind what went wrong; empty where its log says nothing of the kind."""
+        return shortage(self._log.read_text(errors="replace"), self._memory_mb)
 
     def end(self) -> None:
         """End it with all its processes; those that do not go in time are killed."""
@@ -261,7 +268,7 @@ def _await_candidate(service: SandboxService, sandbox: SandboxHome, deadline: fl
             time.sleep(LOOK_SECONDS)  # polling a process that has no other way to tell
     finally:
         store.close()
-    raise Broken(f"it was not ready in time: {said}")
+    raise Broken(f"it was not ready in time: {said}{service.shortage()}")
 
 
 def _holds(health: Mapping[str, Any], sandbox: SandboxHome) -> bool:
@@ -289,18 +296,6 @@ def _environment(settings: Settings, temporary: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
     path = [str(checkout()), *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, **environment(settings), "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(temporary)}
-
-
-def complaint(line: str) -> str | None:
-    """What a line of the log complains of; None when it does not."""
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return line if re.match(r"\w+(\.\w+)*(Error|Exception|Killed)\b", line) else None
-    if not isinstance(told, dict) or told.get("level") not in ("error", "critical"):
-        return None
-    said = [str(told[name]) for name in ("event", "error", "what", "exception") if told.get(name)]
-    return " ".join(": ".join(said).split())
 
 
 def _peak(pid: int) -> int | None:

@@ -61,7 +61,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Golden:
-    """How the golden cases were answered; `left_out` of them are of classes that the model does not know."""
+    """How the golden cases were answered; `left_out` others are not for this model: see `recognizer.golden`."""
 
     answers: tuple[GoldenAnswer, ...]
     left_out: int

@@ -38,7 +38,7 @@ from scipy import special
 
 from recognizer.errors import InputError
 from recognizer.evaluation.rare import EXACT, Tilted, critical_value, exact_worse, score, score_low
-from recognizer.evaluation.summands import Floats, Ints, Summands
+from recognizer.evaluation.summands import Floats, Ints, Summands, share
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -111,6 +111,17 @@ def paired_difference(
         n=n,
         clusters=None if clusters is None or units.number == n else units.number,
     )
+
+
+def bound_of_equals(n: int, people: int | None) -> float:
+    """The lower bound of two models that answer every one of n cases alike, evenly of so many people, by a share.
+
+    Where this lies below a margin, the cases are too few to tell even that a model is as good as itself.
+    """
+    if n < 2:
+        return -1.0
+    alike = share(np.ones(n, dtype=np.bool_))
+    return paired_difference(alike, alike, None if not people else [str(case % people) for case in range(n)]).low
 
 
 class _Units:

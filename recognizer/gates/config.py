@@ -102,7 +102,7 @@ class Mirrored(SameAnswer):
 class GoldenGate(_Section):
     """What must hold, and changes of the input that must not change the answer; see `recognizer.perturbation`."""
 
-    cases: SameAnswer = SameAnswer(min=1.0)
+    cases: SameAnswer | None = SameAnswer(min=1.0)
     shift: SameAnswer | None = None
     scale: SameAnswer | None = None
     thin: SameAnswer | None = None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from recognizer.checks import Check, Verdict
 from recognizer.evaluation.measured import Measured
-from recognizer.gates.config import GateConfig, GoldenGate
+from recognizer.gates.config import GateConfig, SameAnswer
 from recognizer.perturbation import CHANGES
 
 GATE = "golden"
@@ -20,7 +20,8 @@ def golden_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
     gate = config.gates.golden
     if gate is None:
         return
-    yield _cases(gate, measured)
+    if gate.cases is not None:
+        yield _cases(gate.cases, measured)
     found = {one.name: one for one in measured.invariances}
     for name in CHANGES:
         bound = getattr(gate, name)
@@ -44,13 +45,16 @@ def golden_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
             )
 
 
-def _cases(gate: GoldenGate, measured: Measured) -> Check:
+def _cases(bound: SameAnswer, measured: Measured) -> Check:
     golden = measured.golden
     if golden is None:
-        return Check.unmeasured(GATE, "cases", "the golden cases were not asked", threshold=gate.cases.min)
+        return Check.unmeasured(GATE, "cases", "the golden cases were not asked", threshold=bound.min)
+    if not golden.answers and not golden.left_out:
+        reason = "there is no golden case at all: put data/golden/<task> back, or set gates.golden.cases to null"
+        return Check(GATE, "cases", None, bound.min, "min", None, 0, Verdict.FAILED, reason)
     if not golden.answers:
-        left = f", {golden.left_out:,} are of other classes" if golden.left_out else ""
-        reason = f"there is no golden case of these classes{left}; add some to data/golden"
+        left = f"{golden.left_out:,} are of other classes or made-up people"
+        reason = f"not applicable: there is no golden case of these classes ({left}); add some to data/golden"
         return Check(GATE, "cases", None, None, "min", None, 0, Verdict.PASSED, reason)
     wrong = [one for one in golden.answers if one.answered != one.expected]
     n = len(golden.answers)
@@ -60,7 +64,7 @@ def _cases(gate: GoldenGate, measured: Measured) -> Check:
         GATE,
         "cases",
         (n - len(wrong)) / n,
-        threshold=gate.cases.min,
+        threshold=bound.min,
         n=n,
         derivation=f"{named}{more}",
         cases="golden cases",

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from recognizer.checks import Check, Verdict, figure, in_decimals
 from recognizer.evaluation.comparison import same_cases
 from recognizer.evaluation.measured import Measured, Rival
-from recognizer.evaluation.paired import FEWEST_CLUSTERS, PairedDifference
+from recognizer.evaluation.paired import FEWEST_CLUSTERS, PairedDifference, bound_of_equals
 from recognizer.evaluation.record import Evaluation
 from recognizer.gates.config import Allowance, GateConfig
 
@@ -83,7 +84,7 @@ def _against(
     if difference is None:
         return Check.unmeasured(GATE, name, f"{metric} was not paired with {who} case by case", n=other.n)
     lower = allowance.direction == "min"
-    return Check.measured(
+    check = Check.measured(
         GATE,
         name,
         candidate.metrics.get(metric),
@@ -96,6 +97,11 @@ def _against(
         derivation=f"{who} {figure(baseline)} {'-' if lower else '+'} margin {figure(allowance.margin)}",
         cases=_cases(difference),
     )
+    equals = bound_of_equals(difference.n, difference.clusters) if check.verdict is Verdict.INCONCLUSIVE else 0.0
+    if not lower or equals >= -allowance.margin:
+        return check
+    hint = f"not even a model equal to it could tell, its bound would be {figure(equals)}: more test cases, more people"
+    return replace(check, reason=f"{check.reason} ({hint})")
 
 
 def _cases(difference: PairedDifference) -> str:

@@ -177,7 +177,7 @@ def golden_sentence(golden: Golden) -> str:
     """How the golden cases were answered, in one or two sentences."""
     wrong = [one for one in golden.answers if not one.holds]
     n, left = len(golden.answers), golden.left_out
-    beside = f" {left:,} more {'is' if left == 1 else 'are'} of classes that the model does not know." if left else ""
+    beside = f" {left:,} more {'is' if left == 1 else 'are'} of other classes or made-up people." if left else ""
     if not n:
         return f"There is no golden case of these classes.{beside}"
     if not wrong:

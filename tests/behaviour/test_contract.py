@@ -25,6 +25,7 @@ NAMES = {
     "visibility",
     "duplicates",
     "shared_recordings",
+    "alike_recordings",
     "shared_subjects",
     "volume",
     "coordinates",
@@ -89,6 +90,7 @@ def damage(sequences, frames):
     sequences["visible_share"][:20] = 0.01
     sequences["content_hash"][train[:9]] = sequences["content_hash"][train[9:18]]
     sequences["content_hash"][test[0]] = sequences["content_hash"][train[30]]
+    sequences["nearest_elsewhere"][test[3:8]] = 0.04
     sequences["subject"][test[1]] = sequences["subject"][train[0]]
     sequences["class_name"][test[2]] = "dancing"
     frames["x_max"][::20] = 3.0
@@ -117,6 +119,7 @@ def damaged(broken):
         ("visibility", ", {name[4]} and 15 more"),
         ("duplicates", "20 of 320 sequences are the same movement as another; 2 % may: "),
         ("shared_recordings", "2 of 320 sequences are the same movement as one in another set; none may: "),
+        ("alike_recordings", "5 of 320 sequences move as one in another set does, by less than 0.05 of a body's spr"),
         ("shared_subjects", "show a person who stands in another set too; none may: {subject[0]}"),
         ("known_classes", "1 of 320 sequences have a class that train does not have; none may: "),
         (

@@ -3,13 +3,15 @@
 import pytest
 import yaml
 
-from flows.command.terminal import show_gates
+from flows.command.terminal import show_gates, show_snapshot
 from flows.doctor import _test_sets
 from flows.held_out import find_held_out, newest_held_out
+from flows.ingestion import Ingested
 from flows.standing import list_checks
 from recognizer.errors import NotFound
 from recognizer.home import checkout
 from recognizer.settings import Settings
+from recognizer.snapshot import SnapshotCard
 from recognizer.store import checks as stored_checks
 from recognizer.store import open_store, snapshots, versions
 
@@ -67,6 +69,18 @@ def test_every_candidate_counts_for_the_set_that_judged_it(settings, store):
     assert (unknown.cases, unknown.people, unknown.since, unknown.judged) == (None, None, None, 0)
     assert unknown.sentence == "test set ffffffffffff, has judged 0 of 40 candidates"
     assert newest_held_out(settings, store, "pose") is None
+
+
+@pytest.mark.parametrize(("people", "cautioned"), [(8, False), (10, True), (20, False)])
+def test_a_test_set_too_small_for_its_people_is_told(small_home, capsys, people, cautioned):
+    with open_store(small_home.url) as store:
+        snapshots.record(store, task="action", id="new", card=card(NEW, people))
+        found = newest_held_out(Settings(home=small_home.home), store, "action")
+    assert found.margin == 0.03
+    assert (found.caution is not None) is cautioned
+    of_ten = SnapshotCard.model_validate(card(NEW, people))
+    show_snapshot(Ingested("action", "new", of_ten, new=True), found)
+    assert ("Note: the test set has too few cases or people" in " ".join(capsys.readouterr().out.split())) is cautioned
 
 
 def test_a_file_that_cannot_be_read_hides_nothing(settings, store):

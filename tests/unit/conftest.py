@@ -62,7 +62,7 @@ def make_measured(candidate=None, *, champion=None, best=None, **more) -> Measur
             "champion_classes": known,
             "best": {"accuracy": None if best is None else best.digest, "log_loss": None},
             "parity": {**dict.fromkeys(("1", "8", "32"), EQUAL), "again": Parity(0.0, 1.0, 100)},
-            "golden": Golden((), 0, "0" * 64),
+            "golden": Golden((), 32, "0" * 64),
             "invariances": tuple(
                 Invariance(name, 1.0, 0.01, 0.0, 100) for name in ("shift", "scale", "thin", "mirror", "drop_joint")
             ),

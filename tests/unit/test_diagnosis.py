@@ -83,6 +83,14 @@ def test_a_trail_that_is_broken_everywhere_is_told_of_in_few_lines():
     assert [line.said for line in lines][-2:] == ["row 5 was changed", "and 94 more"]
 
 
+@pytest.mark.parametrize(("bound", "cautioned"), [(-0.031, True), (-0.03, False), (None, False)])
+def test_a_test_set_that_cannot_tell_equals_apart_names_the_next_step(bound, cautioned):
+    line = d.held_out("action", HeldOut("1d" * 32, 240, 10, 0.0, 1, 100, 0.03, bound))
+    assert line.passed
+    assert ("an equal of the champion may be worse by 0.031, which is more than 0.030" in line.said) is cautioned
+    assert (line.next is not None and "record more cases" in line.next) is cautioned
+
+
 @pytest.mark.parametrize(("judged", "advice"), [(79, None), (80, "new held-out part"), (99, "new held-out part")])
 def test_a_test_set_that_is_nearly_used_up_names_the_next_step(judged, advice):
     line = d.held_out("action", HeldOut("1d" * 32, 240, 8, 0.0, judged, 100))

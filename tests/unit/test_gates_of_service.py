@@ -44,7 +44,8 @@ def answers(*right):
         (Golden(answers(True, True), 0, "0"), P, "cases 1.000 ≥ 1.000 on 2 golden cases"),
         (Golden(answers(True, False), 0, "0"), F, "cases 0.500 < 1.000 (b: lying, must be falling) on 2 golden cases"),
         (Golden(answers(*[False] * 5), 0, "0"), F, "c: lying, must be falling and 2 more)"),
-        (Golden((), 7, "0"), P, "there is no golden case of these classes, 7 are of other classes; add some"),
+        (Golden((), 7, "0"), P, "no golden case of these classes (7 are of other classes or made-up people); add some"),
+        (Golden((), 0, "0"), F, "there is no golden case at all: put data/golden/<task> back"),
         (None, E, "the golden cases were not asked"),
     ],
 )

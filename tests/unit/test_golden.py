@@ -74,6 +74,17 @@ def test_classes_are_matched_by_name(home, classes, expected, left_out):
     )
 
 
+def test_cases_of_made_up_people_are_for_models_of_such_only(home):
+    write(home, "1.npz", [case("one", 0)])
+    recorded = read_golden(golden_folder(home, "action"), AB)
+    (home.golden("action") / "synthetic").mkdir()
+    write_npz(home.golden("action") / "synthetic" / "2.npz", SequenceSet(AB, (case("two", 1), case("three", 0))))
+    for synthetic, names, left_out in ((False, ["one"], 2), (True, ["one", "two", "three"], 0)):
+        made = read_golden(golden_folder(home, "action"), AB, synthetic=synthetic)
+        assert ([one.name for one in made.cases], made.left_out) == (names, left_out)
+        assert (made.digest == recorded.digest) is not synthetic
+
+
 def test_the_digest_is_of_what_the_files_say(home):
     write(home, "1.npz", [case("one", 0), case("two", 1)])
     first = read_golden(golden_folder(home, "action"), AB).digest

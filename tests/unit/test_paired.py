@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from benchmarks.people import FURTHER, RARE, USUAL, night
 from recognizer.errors import InputError
-from recognizer.evaluation.paired import FEWEST_CLUSTERS, paired_difference
+from recognizer.evaluation.paired import FEWEST_CLUSTERS, bound_of_equals, paired_difference
 from recognizer.evaluation.summands import mean, mean_over_classes, share
 
 SCORES = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
@@ -182,3 +182,13 @@ def test_too_few_cases_or_clusters_are_refused(n, clusters):
 def test_margins_that_are_none_are_refused(margin):
     with pytest.raises(InputError, match="margin"):
         paired_difference(share(np.ones(4, bool)), share(np.ones(4, bool)), margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("people", "too_few", "enough"),
+    [(None, 100, 120), (9, 100, 120), (10, 380, 400), (12, 300, 360), (15, 220, 240), (20, 160, 200), (50, 100, 120)],
+)
+def test_how_many_cases_it_takes_to_tell_that_equals_are_within_three_points(people, too_few, enough):
+    """Of docs/gates.md, Intervals."""
+    assert bound_of_equals(too_few, people) < -0.03 <= bound_of_equals(enough, people)
+    assert bound_of_equals(1, people) == -1.0

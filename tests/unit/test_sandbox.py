@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from flows.sandbox.compare import Comparison
-from flows.sandbox.service import KEPT, complaint
+from flows.sandbox.log import complaint, shortage
+from flows.sandbox.service import KEPT
 from recognizer.errors import FormatError
 from recognizer.evaluation import SandboxRun, ShadowRun
 from recognizer.traffic import TrafficPlan, Window, write_schedule
@@ -153,3 +154,19 @@ def test_what_a_line_of_the_log_complains_of(line, says):
 )
 def test_what_the_service_gets_of_our_environment(name, kept):
     assert bool(KEPT.fullmatch(name)) is kept
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        ("OpenBLAS error: Memory allocation still failed after 10 retries, giving up.", "; it ran out of memory: each"),
+        ("Traceback\nMemoryError\n{}\nApplication startup failed", "; it ran out of memory: each process may hold 1,0"),
+        ("OSError: [Errno 28] No space left on device", "; it ran out of room on the disk: free some in "),
+        ("sqlite3.OperationalError: disk I/O error", "; it ran out of room on the disk: free some in "),
+        ("ValueError: no such thing", ""),
+    ],
+)
+def test_what_a_service_ran_out_of(log, says):
+    found = shortage(log, 1024)
+    assert found.startswith(says)
+    assert bool(found) == bool(says)

@@ -124,7 +124,7 @@ def test_rivals_are_called_by_what_they_are():
     ("golden", "says"),
     [
         (Golden((), 0, "d"), "There is no golden case of these classes."),
-        (Golden((), 2, "d"), "There is no golden case of these classes. 2 more are of classes"),
+        (Golden((), 2, "d"), "There is no golden case of these classes. 2 more are of other classes or made-up"),
         (Golden((GoldenAnswer("g", "falling", "falling", 0.9, 0.1),), 0, "d"), "All 1 golden cases were answered"),
         (
             Golden((GoldenAnswer("g", "falling", "lying", 0.9, 0.1),) * 7, 0, "d"),
