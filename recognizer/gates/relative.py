@@ -100,7 +100,7 @@ def _against(
     equals = bound_of_equals(difference.n, difference.clusters) if check.verdict is Verdict.INCONCLUSIVE else 0.0
     if not lower or equals >= -allowance.margin:
         return check
-    hint = f"not even a model equal to it could tell, its bound would be {figure(equals)}: more test cases, more people"
+    hint = f"not even an equal would pass, its difference is at least {figure(equals)}: it takes more cases or people"
     return replace(check, reason=f"{check.reason} ({hint})")
 
 

@@ -30,13 +30,7 @@ def verdict_of(measured, name="accuracy", gates=None):
         (0.95, 0.95, 0.04, INC, "at least 0.910 < 0.920: too few cases to tell"),
         (0.93, 0.95, 0.02, INC, "at least 0.910 < 0.920: too few cases to tell"),
         (0.91, 0.95, 0.01, F, "accuracy 0.910 < 0.920 (champion 0.950 - margin 0.030)"),
-        (
-            0.95,
-            0.95,
-            0.04,
-            INC,
-            "too few cases to tell (not even a model equal to it could tell, its bound would be -0.0",
-        ),
+        (0.95, 0.95, 0.04, INC, "too few cases to tell (not even an equal would pass, its difference is at least -0.0"),
         # an interval that reaches into the margin saves nothing: what was measured breaks it
         (0.91, 0.95, 0.2, F, "accuracy 0.910 < 0.920"),
         # 0.93 - 0.03 in binary floats is a little more than 0.90; the margin means decimals, and its end is included
