@@ -54,7 +54,7 @@ class Action(MLModel):
     @custom_handler(rest_path="/v1/action")
     async def action(self, request: Request) -> Response:
         keypoints = np.load(io.BytesIO(await request.body()))
-        scores = self.predictor.predict(self.predictor.inputs([make_window(keypoints)])).scores[0]
+        scores = self.predictor.predict(self.predictor.inputs([make_window(keypoints)])).answers["scores"][0]
         named = dict(zip(self.predictor.classes, map(float, scores)))
         model = {"name": "action", "version": 1, "digest": self.folder}
         answer = {"model": model, "arm": "champion", "scores": named}

@@ -55,7 +55,7 @@ class Plain:
 
     @bentoml.api(route="/v1/action")
     def action(self, keypoints: np.ndarray) -> dict:
-        scores = self.predictor.predict(self.predictor.inputs([make_window(keypoints)])).scores[0]
+        scores = self.predictor.predict(self.predictor.inputs([make_window(keypoints)])).answers["scores"][0]
         named = dict(zip(self.predictor.classes, map(float, scores)))
         return {{"model": {{"name": "action", "version": 1}}, "arm": "champion", "scores": named}}
 '''
@@ -179,7 +179,7 @@ class _Free:
         return {"case": cases}
 
     def predict(self, inputs: Any, cancel: Any = None) -> Any:
-        return Prediction(np.ones((1, 1), np.float32))
+        return Prediction({"scores": np.ones((1, 1), np.float32)})
 
 
 def process_rows() -> list[Row]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from flows import measuring
 from flows.inputs import StageInputs, described_classes, package_classes, package_digest
+from flows.measuring import Reference
+from recognizer.answers import Answers
 from recognizer.errors import InputError, PluginError
 from recognizer.evaluation.measured import FLOAT, FORMS, INT8, Costs, Measured, Rival
+from recognizer.evaluator import TestSet
 from recognizer.gates import GateConfig
 from recognizer.package import MODEL
-from recognizer.sequences import SequenceSet
 from recognizer.snapshot import read_snapshot
-from recognizer.tasks import load_predictor
+from recognizer.tasks import load_evaluator, load_predictor
 from serving.footprint import measure_footprints
 
 THREADS = 1
@@ -29,10 +30,8 @@ CANDIDATE = "candidate"
 
 log = structlog.get_logger("recognizer.night")
 
-Reference = Callable[[Sequence[Any]], np.ndarray]
-"""n cases → scores (n, k)."""
-Answers = dict[str, np.ndarray]
-"""Model → scores (n, k)."""
+AnswersOf = dict[str, Answers]
+"""Model → its answers to the test set."""
 
 
 def form_folder(folder: Path, form: str) -> Path:
@@ -47,19 +46,19 @@ def forms(exported: Path) -> dict[str, Path]:
 
 
 def measure_forms(
-    inputs: StageInputs, config: GateConfig, test: measuring.TestSet, exported: Path, reference: Reference | None
-) -> dict[str, tuple[Measured, Answers]]:
+    inputs: StageInputs, config: GateConfig, test: TestSet, exported: Path, reference: Reference | None
+) -> dict[str, tuple[Measured, AnswersOf]]:
     """What the gates judge of each form of an exported model that may be chosen, and the answers it rests on.
 
     An 8-bit form that is not faster by `FASTER` in the same run is no choice and not looked at further.
 
     Args:
         exported: folder of the candidate, as `load_predictor(task)` takes it.
-        reference: scores of the network it was exported from; None where there is none.
+        reference: answers of the network it was exported from; None where there is none.
     """
     found = forms(exported)
     try:
-        costs = weigh(inputs, found, test.cases) if config.gates.budgets is not None else {}
+        costs = weigh(inputs, found, test.items) if config.gates.budgets is not None else {}
     except (InputError, PluginError) as error:
         if inputs.champion is not None and str(inputs.champion) in (error.where or ""):
             raise  # the champion's fault says nothing about the candidate
@@ -81,7 +80,7 @@ def _told(costs: Mapping[str, Costs]) -> str:
     return f"8 bits are {costs[INT8].faster or 0.0:.2f} times as fast; {FASTER:g} times are asked for"
 
 
-def weigh(inputs: StageInputs, found: Mapping[str, Path], test: SequenceSet) -> dict[str, Costs]:
+def weigh(inputs: StageInputs, found: Mapping[str, Path], cases: Sequence[Any]) -> dict[str, Costs]:
     """What each form costs, and the champion, all in one run. An 8-bit form that breaks the run is left out of it.
 
     Raises:
@@ -89,12 +88,12 @@ def weigh(inputs: StageInputs, found: Mapping[str, Path], test: SequenceSet) -> 
     """
     champion = [inputs.champion] if inputs.champion is not None else []
     try:
-        weighed = measure_footprints(inputs.task, [*found.values(), *champion], test.sequences, threads=THREADS)
+        weighed = measure_footprints(inputs.task, [*found.values(), *champion], cases, threads=THREADS)
     except (InputError, PluginError) as error:
         if INT8 not in found or str(found[INT8]) not in (error.where or ""):
             raise
         log.warning("the 8-bit model cannot be used", problem=str(error))
-        return weigh(inputs, {FLOAT: found[FLOAT]}, test)
+        return weigh(inputs, {FLOAT: found[FLOAT]}, cases)
     beside = weighed[-1] if champion else None
     each = dict(zip(found, weighed, strict=False))
     return {form: Costs(one, beside, None if form == FLOAT else each[FLOAT]) for form, one in each.items()}
@@ -103,46 +102,47 @@ def weigh(inputs: StageInputs, found: Mapping[str, Path], test: SequenceSet) -> 
 def measure(
     inputs: StageInputs,
     config: GateConfig,
-    test: measuring.TestSet,
+    test: TestSet,
     model: Path,
     reference: Reference | None,
     costs: Costs | None,
-) -> tuple[Measured, Answers]:
+) -> tuple[Measured, AnswersOf]:
     """One form of a candidate beside its rivals, on the same frozen test set.
 
     Args:
         model: its folder, as `load_predictor(task)` takes it.
     """
-    standing, classes = _standing(inputs, test), test.cases.classes
+    standing, classes, evaluator = _standing(inputs, test), test.classes, load_evaluator(inputs.task)
     if (named := described_classes(model)) != classes:
         problem = f"the candidate names the classes {list(named)}, its data {list(classes)}"
         return replace(standing, problem=problem), {}
     try:
         predictor = load_predictor(inputs.task)(model, threads=THREADS)
-        scores, parity = measuring.measure_batches(predictor, test.cases.sequences, reference)
-        candidate = test.evaluate(scores)
+        answers, parity = measuring.measure_batches(evaluator, predictor, test.items, reference)
+        candidate = test.evaluate(answers)
     except (InputError, PluginError) as error:
         return replace(standing, problem=measuring.problem_of(error)), {}
-    answers = {CANDIDATE: scores}
+    made_by = {CANDIDATE: answers}
     rivals: dict[str, Rival] = {}
     for digest, version, package in _rivals(inputs, classes):
-        answers[digest] = measuring.answer(load_predictor(inputs.task)(package, threads=THREADS), test.cases.sequences)
-        rivals[digest] = measuring.compare(config, test, scores, answers[digest], digest=digest, version=version)
+        theirs = measuring.answer(load_predictor(inputs.task)(package, threads=THREADS), test.items)
+        made_by[digest] = theirs
+        rivals[digest] = measuring.compare(evaluator, config, test, answers, theirs, digest=digest, version=version)
     made = replace(standing, candidate=candidate, rivals=rivals, parity=parity, costs=costs)
     if (golden := config.gates.golden) is not None:
         synthetic = read_snapshot(inputs.snapshot).synthetic
         made = replace(
             made,
-            golden=measuring.ask_golden(predictor, inputs.golden, classes, synthetic=synthetic),
-            invariances=tuple(measuring.change_inputs(predictor, test.cases, scores, golden)),
+            golden=measuring.ask_golden(evaluator, predictor, inputs.golden, classes, synthetic=synthetic),
+            invariances=tuple(measuring.change_inputs(evaluator, predictor, test, answers, golden)),
         )
-    return made, answers
+    return made, made_by
 
 
-def _standing(inputs: StageInputs, test: measuring.TestSet) -> Measured:
+def _standing(inputs: StageInputs, test: TestSet) -> Measured:
     """What is known before anything is measured."""
     return Measured(
-        test.cases.classes,
+        test.classes,
         None,
         champion=None if inputs.champion is None else package_digest(inputs.champion),
         champion_classes=None if inputs.champion is None else package_classes(inputs.champion),

@@ -12,12 +12,11 @@ from flows.evaluation import judged_cases
 from flows.standing import resolve_version
 from recognizer.checks import Check, Verdict, worst
 from recognizer.errors import LabelError, UsageError
-from recognizer.evaluation.classification import PAIRED
 from recognizer.evaluation.footprint import Footprint
 from recognizer.evaluation.paired import PairedDifference
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.significance import McNemar
-from recognizer.evaluation.slices import KINDS
+from recognizer.evaluator import Evaluator
 from recognizer.gates import GateConfig
 from recognizer.gates.config import Allowance, SliceGate
 from recognizer.keys import Keyring
@@ -26,7 +25,7 @@ from recognizer.params import load_params
 from recognizer.settings import Settings
 from recognizer.store import Store, versions
 from recognizer.store import checks as stored_checks
-from recognizer.tasks import load_predictor
+from recognizer.tasks import load_evaluator, load_predictor
 from serving.footprint import measure_footprints
 
 FEWEST = 8
@@ -140,23 +139,24 @@ def compare_versions(settings: Settings, store: Store, request: ComparisonReques
     card, others = (packages.verify(version.digest, keyring) for version in (one, other))
     _require_one_class_list(one, card, other, others)
     cases = judged_cases(settings, store, task, card.classes, request.data, request.meta, request.subject_pattern)
-    config = _all_of(GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task))
-    test = measuring.TestSet.of(cases, config)
+    evaluator = load_evaluator(task)
+    config = _all_of(evaluator, GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task))
+    test = measuring.make_test_set(evaluator, cases, config)
     folders = [packages.path(version.digest) for version in (one, other)]
-    scores, theirs = (
-        measuring.answer(load_predictor(task)(folder, threads=settings.session_threads), cases.sequences)
+    answers, theirs = (
+        measuring.answer(load_predictor(task)(folder, threads=settings.session_threads), test.items)
         for folder in folders
     )
-    paired = measuring.compare(config, test, scores, theirs, digest=other.digest, version=other.version)
+    paired = measuring.compare(evaluator, config, test, answers, theirs, digest=other.digest, version=other.version)
     costs: tuple[Footprint | None, ...] = (None, None)
     if request.costs:
-        costs = measure_footprints(task, folders, cases.sequences, threads=settings.session_threads)
+        costs = measure_footprints(task, folders, test.items, threads=settings.session_threads)
     return Comparison(
         task=task,
         source="the frozen test set" if request.data is None else str(request.data),
-        n=len(cases),
-        people=len(set(cases.subjects) - {None}),
-        first=Side(one.version, one.digest, test.evaluate(scores), _verdicts(store, one.digest), costs[0]),
+        n=len(test),
+        people=len(set(test.people) - {None}),
+        first=Side(one.version, one.digest, test.evaluate(answers), _verdicts(store, one.digest), costs[0]),
         second=Side(other.version, other.digest, paired.evaluation, _verdicts(store, other.digest), costs[1]),
         differences={metric: one for metric, one in paired.differences.items() if one.low < one.high},
         slices=paired.slices,
@@ -178,16 +178,16 @@ def _require_one_class_list(
         )
 
 
-def _all_of(config: GateConfig) -> GateConfig:
+def _all_of(evaluator: Evaluator, config: GateConfig) -> GateConfig:
     """The same, with every metric that can be paired and every kind of slices: here they are shown, not judged."""
     asked = config.gates.slices
     slices = SliceGate(
         min_cases=FEWEST if asked is None else asked.min_cases,
         margin=0.0,
         floor=0.0,
-        required=KINDS,
+        required=evaluator.kinds,
     )
-    relative = {metric: Allowance(margin=0.0) for metric in PAIRED}
+    relative = {metric: Allowance(margin=0.0) for metric in evaluator.metrics}
     return config.model_copy(update={"gates": config.gates.model_copy(update={"relative": relative, "slices": slices})})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows.measuring import TestSet, answer
+from flows.measuring import answer, make_test_set
 from flows.snapshots import restore_snapshot
 from flows.standing import resolve_version
 from recognizer.errors import LabelError, NotFound
@@ -19,7 +19,7 @@ from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
 from recognizer.snapshot import read_set
 from recognizer.store import Store, snapshots
-from recognizer.tasks import load_predictor
+from recognizer.tasks import load_evaluator, load_predictor
 
 
 def evaluate_version(
@@ -51,7 +51,8 @@ def evaluate_version(
     cases = judged_cases(settings, store, task, card.classes, data, meta, subject_pattern)
     predictor = load_predictor(task)(packages.path(version.digest), threads=settings.session_threads)
     gates = GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task)
-    evaluation = TestSet.of(cases, gates).evaluate(answer(predictor, cases.sequences))
+    test = make_test_set(load_evaluator(task), cases, gates)
+    evaluation = test.evaluate(answer(predictor, test.items))
     return {"task": task, "version": version.version, "digest": version.digest, **evaluation.as_dict()}
 
 

@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizer.answers import Answers, chosen, joined
 from recognizer.errors import GivenUp, InputError, PluginError
-from recognizer.evaluation.behaviour import Invariance, golden_answers, measure_invariance
-from recognizer.evaluation.classification import evaluate_classification, summands
+from recognizer.evaluation.behaviour import Invariance, measure_invariance
 from recognizer.evaluation.measured import Golden, Rival
 from recognizer.evaluation.paired import PairedDifference, paired_difference
 from recognizer.evaluation.parity import AGAIN, BATCHES, Parity, measure_parity
-from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.significance import mcnemar
-from recognizer.evaluation.slices import Slices, sequence_slices
 from recognizer.evaluation.summands import share
+from recognizer.evaluator import Evaluator, TestSet, Units
 from recognizer.gates import GateConfig
-from recognizer.gates.config import GoldenGate, Mirrored, SliceGate
-from recognizer.golden import read_golden
-from recognizer.perturbation import CHANGES
-from recognizer.sequences import SequenceSet
+from recognizer.gates.config import GoldenGate, SliceGate
 from recognizer.tasks import Cancel, Predictor
 
-Scores = NDArray[np.float32]
+Reference = Callable[[Sequence[Any]], Answers]
+"""n cases → the trained network's answers."""
 
 LARGEST = max(BATCHES)
 PATIENCE_SECONDS = 60.0
@@ -42,25 +38,13 @@ MOST_CHANGED = 120
 """So many test cases, evenly taken, are asked again with changed inputs."""
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """The frozen test set and how it is cut into slices."""
-
-    cases: SequenceSet
-    slices: Slices
-
-    @classmethod
-    def of(cls, cases: SequenceSet, config: GateConfig) -> TestSet:
-        least = config.gates.slices.min_cases if config.gates.slices is not None else 1
-        return cls(cases, sequence_slices(cases, least))
-
-    def evaluate(self, scores: Scores) -> Evaluation:
-        """scores: (n, k)."""
-        return evaluate_classification(scores, self.cases.labels, self.cases.classes, slices=self.slices)
+def make_test_set(evaluator: Evaluator, cases: Any, config: GateConfig) -> TestSet:
+    """Cases of the task, in slices as the gate asks for them."""
+    return evaluator.test_set(cases, least=config.gates.slices.min_cases if config.gates.slices is not None else 1)
 
 
-def ask(predictor: Predictor, inputs: Mapping[str, NDArray[Any]]) -> Scores:
-    """Scores (n, k) of one call; a model in a loop without end is given up. A single endless kernel cannot be.
+def ask(predictor: Predictor, inputs: Mapping[str, NDArray[Any]]) -> Answers:
+    """Answers of one call; a model in a loop without end is given up. A single endless kernel cannot be.
 
     Raises:
         PluginError: no answer in time, or none that is one.
@@ -70,103 +54,111 @@ def ask(predictor: Predictor, inputs: Mapping[str, NDArray[Any]]) -> Scores:
     timer.daemon = True
     timer.start()
     try:
-        return predictor.predict(inputs, cancel).scores
+        return predictor.predict(inputs, cancel).answers
     except GivenUp as error:
         raise PluginError(f"the model gave no answer within {PATIENCE_SECONDS:g} s", hint="mend the model") from error
     finally:
         timer.cancel()
 
 
-def answer(predictor: Predictor, cases: Sequence[Any]) -> Scores:
-    """Scores (n, k) of n cases."""
-    return np.concatenate([ask(predictor, predictor.inputs(part)) for part in _parts(cases)])
+def answer(predictor: Predictor, cases: Sequence[Any]) -> Answers:
+    """The answers to n cases."""
+    return joined([ask(predictor, predictor.inputs(part)) for part in _parts(cases)])
 
 
 def measure_batches(
-    predictor: Predictor, cases: Sequence[Any], reference: Callable[[Sequence[Any]], Scores] | None
-) -> tuple[Scores, Mapping[str, Parity]]:
-    """The model's scores (n, k), and how far they move with the number of cases asked at once, and asked again.
+    evaluator: Evaluator, predictor: Predictor, cases: Sequence[Any], reference: Reference | None
+) -> tuple[Answers, Mapping[str, Parity]]:
+    """The model's answers, and how far they move with the number of cases asked at once, and asked again.
 
     All cases are asked in the largest batches; of the others so many as `MOST_REPEATED`, evenly taken.
 
     Args:
-        reference: scores of the trained network; None where there is none, then the batched answers take its place.
+        reference: answers of the trained network; None where there is none, then the batched ones take their place.
     """
-    scores = answer(predictor, cases)
-    expected = reference(cases) if reference is not None else scores
+
+    def parity_of(expected: Answers, found: Answers) -> Parity:
+        return measure_parity(evaluator.compare(expected, found))
+
+    answers = answer(predictor, cases)
+    expected = reference(cases) if reference is not None else answers
     some = _evenly(range(len(cases)), MOST_REPEATED)
     inputs = predictor.inputs([cases[place] for place in some])
-    parity = {str(LARGEST): measure_parity(expected, scores)}
+    parity = {str(LARGEST): parity_of(expected, answers)}
     for size in BATCHES[:-1]:
-        found = np.concatenate([ask(predictor, rows) for rows in _rows(inputs, len(some), size)])
-        parity[str(size)] = measure_parity(expected[some], found)
-    once, again = (
-        np.concatenate([ask(predictor, rows) for rows in _rows(inputs, len(some), LARGEST)]) for _ in range(2)
-    )
-    return scores, {**parity, AGAIN: measure_parity(once, again)}
+        found = joined([ask(predictor, rows) for rows in _rows(inputs, len(some), size)])
+        parity[str(size)] = parity_of(chosen(expected, some), found)
+    once, again = (joined([ask(predictor, rows) for rows in _rows(inputs, len(some), LARGEST)]) for _ in range(2))
+    return answers, {**parity, AGAIN: parity_of(once, again)}
 
 
 def compare(
-    config: GateConfig, test: TestSet, candidate: Scores, other: Scores, *, digest: str, version: int | None
+    evaluator: Evaluator,
+    config: GateConfig,
+    test: TestSet,
+    candidate: Answers,
+    other: Answers,
+    *,
+    digest: str,
+    version: int | None,
 ) -> Rival:
-    """Another model on the same cases, paired with the candidate case by case; scores: (n, k)."""
-    labels, people = test.cases.labels, test.cases.subjects
-    right, others_right = (scores.argmax(axis=1) == labels for scores in (candidate, other))
-    differences = {
-        metric: paired_difference(summands(metric, candidate, labels), summands(metric, other, labels), people)
-        for metric in config.gates.relative or {}
-    }
+    """Another model on the same cases, paired with the candidate case by case."""
+    units, others = test.units(candidate), test.units(other)
+    differences = {}
+    for metric in config.gates.relative or {}:
+        mine, theirs = test.paired(metric, candidate), test.paired(metric, other)
+        differences[metric] = paired_difference(mine.summands, theirs.summands, mine.people)
     gate = config.gates.slices
-    by_kind = {} if gate is None else {kind: _by_slice(gate, test, kind, right, others_right) for kind in gate.kinds}
+    by_kind = {} if gate is None else {kind: _by_slice(gate, kind, units, others) for kind in gate.kinds}
     return Rival(
         digest=digest,
         version=version,
         evaluation=test.evaluate(other),
         differences=differences,
         slices={kind: found for kind, found in by_kind.items() if found},
-        answers=mcnemar(right, others_right),
-        disagreement=float((candidate.argmax(axis=1) != other.argmax(axis=1)).mean()),
+        answers=mcnemar(units.right, others.right),
+        disagreement=float(1 - evaluator.compare(candidate, other).same.mean()),
     )
 
 
-def _by_slice(
-    gate: SliceGate, test: TestSet, kind: str, right: NDArray[np.bool_], others_right: NDArray[np.bool_]
-) -> dict[str, PairedDifference]:
-    """Slice of a kind → difference of the accuracy, where it has enough cases; right: (n,) of either model."""
-    names, people = np.array(test.slices[kind], dtype=object), np.array(test.cases.subjects, dtype=object)
+def _by_slice(gate: SliceGate, kind: str, units: Units, others: Units) -> dict[str, PairedDifference]:
+    """Slice of a kind → difference of the share that is right, where it has enough units."""
+    names, people = np.array(units.slices[kind], dtype=object), np.array(units.people, dtype=object)
     found = {}
     for name in sorted({name for name in names if name is not None}):
         inside = names == name
         if inside.sum() >= max(gate.min_cases, 2):
-            mine, others, who = share(right[inside]), share(others_right[inside]), people[inside].tolist()
-            found[name] = paired_difference(mine, others, who, margin=gate.margin)
+            mine, theirs, who = share(units.right[inside]), share(others.right[inside]), people[inside].tolist()
+            found[name] = paired_difference(mine, theirs, who, margin=gate.margin)
     return found
 
 
-def ask_golden(predictor: Predictor, folder: Path | None, classes: Sequence[str], *, synthetic: bool) -> Golden:
+def ask_golden(
+    evaluator: Evaluator, predictor: Predictor, folder: Path | None, classes: Sequence[str], *, synthetic: bool
+) -> Golden:
     """How the model answers the golden cases of a folder.
 
     Raises:
         FormatError: a file there is damaged.
     """
-    golden = read_golden(folder, classes, synthetic=synthetic)
-    answers = golden_answers(answer(predictor, golden.cases.sequences), golden.cases) if len(golden.cases) else ()
+    golden = evaluator.golden(folder, classes, synthetic=synthetic)
+    if not golden.items:
+        return Golden((), golden.left_out, golden.digest)
+    answers = evaluator.golden_answers(answer(predictor, golden.items), golden, classes)
     return Golden(answers, golden.left_out, golden.digest)
 
 
-def change_inputs(predictor: Predictor, cases: SequenceSet, scores: Scores, gate: GoldenGate) -> Iterator[Invariance]:
-    """Each configured change of the input, tried on test cases; scores: (n, k) of the cases as they are."""
-    for name, change in CHANGES.items():
-        bound = getattr(gate, name)
-        if bound is None:
-            continue
-        meant = bound.classes if isinstance(bound, Mirrored) else cases.classes
-        chosen = _evenly([place for place, one in enumerate(cases) if cases.classes[one.label] in meant], MOST_CHANGED)
-        if not chosen:
+def change_inputs(
+    evaluator: Evaluator, predictor: Predictor, test: TestSet, answers: Answers, gate: GoldenGate
+) -> Iterator[Invariance]:
+    """Each configured change of the input, tried on test cases; answers: to the cases as they are."""
+    for name, bound in gate.changes.items():
+        places = _evenly(evaluator.changeable(test, bound.classes), MOST_CHANGED)
+        if not places:
             yield Invariance(name, 0.0, None, None, 0)
             continue
-        changed = answer(predictor, [change(cases.sequences[index], index) for index in chosen])
-        yield measure_invariance(name, scores[chosen], changed)
+        changed = answer(predictor, [evaluator.change(name, test.items[place], place) for place in places])
+        yield measure_invariance(name, evaluator.compare(chosen(answers, places), changed))
 
 
 def problem_of(error: Exception) -> str:

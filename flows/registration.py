@@ -19,7 +19,7 @@ from flows.candidate import measure_forms
 from flows.contract import check_contract
 from flows.inputs import StageInputs
 from flows.lineage import find_best, find_lineage
-from flows.measuring import TestSet
+from flows.measuring import make_test_set
 from flows.packaging import Recipe, make_package, make_version, mend_champion
 from flows.sandbox.candidate import try_candidate
 from flows.snapshots import restore_snapshot
@@ -43,7 +43,7 @@ from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Lease
 from recognizer.store.served import read_served
 from recognizer.tables import frame_table, sequence_table
-from recognizer.tasks import load_predictor
+from recognizer.tasks import load_evaluator, load_predictor
 
 log = structlog.get_logger("recognizer.register")
 
@@ -121,7 +121,8 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     with foreign.laid_out(request.model, description) as exported:
         predictor = load_predictor(task)(exported, threads=settings.session_threads)
         foreign.require_inputs(description["inputs"], predictor.inputs(sets["test"].sequences[:1]), request.model)
-        forms = measure_forms(inputs, gates, TestSet.of(sets["test"], gates), exported, reference=None)
+        test = make_test_set(load_evaluator(task), sets["test"], gates)
+        forms = measure_forms(inputs, gates, test, exported, reference=None)
     measured, _ = forms[FLOAT]
     if measured.candidate is None:
         raise InputError(str(measured.problem), where=str(request.model), hint="mend the model, then register it again")

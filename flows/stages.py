@@ -14,10 +14,10 @@ from flows.inputs import StageInputs
 from recognizer.evaluation.measured import FLOAT, Measured
 from recognizer.gates import GateConfig
 from recognizer.home import atomic_folder, atomic_write, writing
-from recognizer.snapshot import read_set
-from recognizer.tasks import Progress, load_trainer
+from recognizer.tasks import Progress, load_evaluator, load_trainer
 
 MEASURED, ANSWERS, METRICS = "measured.json", "answers.npz", "metrics.json"
+TRUTH = "truth"
 
 
 def prepare(inputs: StageInputs, prepared: Path) -> None:
@@ -41,19 +41,23 @@ def export(inputs: StageInputs, prepared: Path, trained: Path, exported: Path) -
 def evaluate(inputs: StageInputs, trained: Path, exported: Path, evaluated: Path) -> Measured:
     """Measure the candidate and its rivals on the same frozen test set.
 
-    Leaves `measured.json`, `metrics.json` and every answer in `answers.npz` (labels and scores by model), and the same
-    of an 8-bit form that may be chosen in `int8/`. Returns what was measured of the float form.
+    Leaves `measured.json`, `metrics.json` and every answer in `answers.npz` (`MODEL/ARRAY`, and what is true in
+    `truth/ARRAY`), and the same of an 8-bit form that may be chosen in `int8/`. Returns what was measured of the float
+    form.
     """
     config = GateConfig.read(inputs.params["evaluate"], task=inputs.task)
-    test = measuring.TestSet.of(read_set(inputs.snapshot, "test"), config)
-    reference = partial(load_trainer(inputs.task).reference_scores, trained)
+    evaluator = load_evaluator(inputs.task)
+    test = measuring.make_test_set(evaluator, evaluator.load(inputs.snapshot, "test"), config)
+    reference = partial(load_trainer(inputs.task).reference_answers, trained)
     made = measure_forms(inputs, config, test, exported, reference)
     with atomic_folder(evaluated) as folder:
         for form, (measured, answers) in made.items():
             place = form_folder(folder, form)
             write_measured(place, measured)
             _write(place / METRICS, {} if measured.candidate is None else measured.candidate.metrics)
-            np.savez_compressed(place / ANSWERS, labels=test.cases.labels, **answers)
+            kept = {**answers, TRUTH: test.truth}
+            arrays = {f"{model}/{name}": array for model, one in kept.items() for name, array in one.items()}
+            np.savez_compressed(place / ANSWERS, allow_pickle=False, **arrays)
     return made[FLOAT][0]
 
 

@@ -1,4 +1,4 @@
-"""Tasks are plug-ins: a trainer and a predictor, each found through an entry point named after its task.
+"""Tasks are plug-ins: a trainer, a predictor and an evaluator, each found through an entry point named after its task.
 
 A package adds a task by declaring, in its own `pyproject.toml`:
 
@@ -6,6 +6,8 @@ A package adds a task by declaring, in its own `pyproject.toml`:
     pose = "my_package.pose:PoseTrainer"
     [project.entry-points."recognizer.predictors"]
     pose = "my_package.pose:PosePredictor"
+    [project.entry-points."recognizer.evaluators"]
+    pose = "my_package.pose:PoseEvaluator"
 
 The built-in tasks use the same door.
 """
@@ -20,13 +22,15 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
+from recognizer.answers import Answers
 from recognizer.errors import NotFound, PluginError
+from recognizer.evaluator import Evaluator
 
 TRAINERS = "recognizer.trainers"
 PREDICTORS = "recognizer.predictors"
+EVALUATORS = "recognizer.evaluators"
 
 Params = Mapping[str, Any]
 Progress = Callable[[float, str], None]
@@ -35,17 +39,9 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers of one model for n cases.
+    """What one model answered to n cases; what its arrays mean, the task knows."""
 
-    Attributes:
-        scores: (n, k) float32, rows sum to 1.
-    """
-
-    scores: NDArray[np.float32]
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
+    answers: Answers
 
 
 class Cancel:
@@ -110,8 +106,8 @@ class Trainer(Protocol):
         `prepared` is there for what needs to see data, such as calibrating a quantized model.
         """
 
-    def reference_scores(self, trained: Path, cases: Sequence[Any]) -> NDArray[np.float32]:
-        """Scores (n, k) that the framework which trained the model gives n cases; the parity gate's truth.
+    def reference_answers(self, trained: Path, cases: Sequence[Any]) -> Answers:
+        """What the framework which trained the model answers to n cases; the parity gate's truth.
 
         It makes its inputs itself, by what it was trained with: the predictor's own may be wrong.
         """
@@ -178,6 +174,14 @@ def load_predictor(task: str) -> type[Predictor]:
     return found  # type: ignore[no-any-return]
 
 
+def load_evaluator(task: str) -> Evaluator:
+    """The task's evaluator; raises as `load_trainer` does."""
+    made = _load(task, EVALUATORS)()
+    if not isinstance(made, Evaluator):
+        raise _broken(task, EVALUATORS, f"{type(made).__name__} lacks methods of recognizer.evaluator.Evaluator")
+    return made
+
+
 def trainable_tasks() -> tuple[str, ...]:
     """Names of the tasks that declare a trainer, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=TRAINERS)}))
@@ -192,13 +196,14 @@ def require_task(task: str) -> None:
     """Raise NotFound unless a task of this name is declared; imports no plug-in."""
     known = sorted({*trainable_tasks(), *predictable_tasks()})
     if task not in known:
-        raise NotFound(f"no task {task!r}", hint=f"use one of: {', '.join(known)}")
+        hint = f"use one of: {', '.join(known)}; `recognizer tasks` lists them"
+        raise NotFound(f"no task {task!r}", hint=hint)
 
 
 def list_tasks() -> list[TaskListing]:
     """Every declared plug-in, each tried and checked, in the order of task and role."""
     listings = []
-    for group, protocol in ((TRAINERS, Trainer), (PREDICTORS, Predictor)):
+    for group, protocol in ((TRAINERS, Trainer), (PREDICTORS, Predictor), (EVALUATORS, Evaluator)):
         for point in entry_points(group=group):
             package = point.dist.name if point.dist else "?"
             problem = None
@@ -213,8 +218,9 @@ def list_tasks() -> list[TaskListing]:
 def _load(task: str, group: str) -> Any:
     found = [point for point in entry_points(group=group) if point.name == task]
     if not found:
-        known = trainable_tasks()
-        raise NotFound(f"no task {task!r}", hint=f"use one of: {', '.join(known)}; `recognizer tasks` lists them")
+        require_task(task)
+        role = group.split(".")[1][:-1]
+        raise NotFound(f"task {task!r} has no {role}", hint=f"declare it among the entry points {group}")
     if len(found) > 1:
         raise _broken(task, group, f"declared {len(found)} times: {[point.value for point in found]}")
     try:
@@ -230,7 +236,7 @@ def _load(task: str, group: str) -> Any:
 def _missing(found: object, protocol: type) -> str | None:
     members = [name for name in vars(protocol) if not name.startswith("_")] + list(protocol.__annotations__)
     missing = sorted({name for name in members if not hasattr(found, name)})
-    return f"lacks {', '.join(missing)} of recognizer.tasks.{protocol.__name__}" if missing else None
+    return f"lacks {', '.join(missing)} of {protocol.__module__}.{protocol.__name__}" if missing else None
 
 
 def _misnamed(point: EntryPoint) -> str | None:

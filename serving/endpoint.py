@@ -6,13 +6,14 @@ else is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from recognizer.answers import Answers
 from recognizer.errors import RecognizerError
 from recognizer.tasks import load_predictor, predictable_tasks
 from serving.router import Answered
@@ -53,6 +54,12 @@ class Endpoint(Protocol):
 
     def write(self, answered: Answered) -> dict[str, Any]:
         """The answer as JSON can carry it, see `named`."""
+
+    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Answers:
+        """The model's answer to one case from what `write` wrote, as a client hears it.
+
+        classes: the model's, in its order. Raises FormatError: it is no answer of a model of these classes.
+        """
 
     def note(self, answered: Answered) -> Noted:
         """What the prediction log keeps of an answer."""

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import numpy as np
 import structlog
 
-from recognizer.tasks import Prediction
+from recognizer.errors import NotFound
+from recognizer.evaluator import Evaluator
+from recognizer.tasks import Prediction, load_evaluator
 from serving.crew import GRACE
 from serving.outcome import Outcome, blameless, run
 from serving.servable import Servable
@@ -74,6 +75,7 @@ class Shadow:
         self._watch = watch
         self._rest = 1 / duty - 1
         self._busy = busy
+        self._evaluators: dict[str, Evaluator | None] = {}
         self._places = threading.Semaphore(places)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = threading.Event()
@@ -153,23 +155,35 @@ class Shadow:
             return
         new, old = (outcome, job.outcome) if job.new else (job.outcome, outcome)
         classes = job.servable.opened.card.classes
-        agree, shift = compare(outcome.prediction, classes, job.outcome.prediction, job.classes)
+        evaluator = self._evaluator(job.servable.task)
+        agree, shift = compare(evaluator, outcome.prediction, classes, job.outcome.prediction, job.classes)
         job.trial.pair(new, old, timed=job.timed, agree=agree, shift=shift)
+
+    def _evaluator(self, task: str) -> Evaluator | None:
+        """Looked up once: to search all entry points takes milliseconds. None for a plug-in that brings none."""
+        if task not in self._evaluators:
+            try:
+                self._evaluators[task] = load_evaluator(task)
+            except NotFound:
+                self._evaluators[task] = None
+        return self._evaluators[task]
 
     def _stuck(self, job: Job) -> Callable[[], None]:
         return lambda: job.trial.breaker.trip(f"version {job.servable.version} does not come back from a shadow")
 
 
 def compare(
-    first: Prediction | None, classes: Sequence[str], second: Prediction | None, others: Sequence[str]
+    evaluator: Evaluator | None,
+    first: Prediction | None,
+    classes: Sequence[str],
+    second: Prediction | None,
+    others: Sequence[str],
 ) -> tuple[bool | None, float | None]:
-    """Whether both answered the same label, and how far their scores lie apart; None where one did not answer.
+    """Whether both answered the same, and how far their answers lie apart; None where nobody can say.
 
-    Labels are compared by name: two versions may order their classes differently.
+    evaluator: of the task; None where it has none.
     """
-    if first is None or second is None:
+    if evaluator is None or first is None or second is None:
         return None, None
-    agree = classes[int(first.labels[0])] == others[int(second.labels[0])]
-    if classes != others:
-        return agree, None
-    return agree, float(np.abs(first.scores[0] - second.scores[0]).sum() / 2)
+    found = evaluator.compare(first.answers, second.answers, classes, others)
+    return bool(found.same[0]), found.farthest

@@ -19,8 +19,9 @@ from flows import stages
 from flows.candidate import measure_forms
 from flows.contract import check_contract
 from flows.inputs import Best, StageInputs
-from flows.measuring import TestSet, answer
+from flows.measuring import answer, make_test_set
 from flows.sandbox.candidate import try_candidate
+from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.blessing import bless
 from recognizer.card import PackageCard
 from recognizer.checks import Check
@@ -167,11 +168,11 @@ class Night:
     @cached_property
     def scores(self) -> NDArray[np.float32]:
         """(n, k) of the sound candidate on the test set."""
-        return answer(self.predictor, self.sets["test"].sequences)
+        return answer(self.predictor, self.sets["test"].sequences)[SCORES]
 
     def config(self, *without: str, **changes: Any) -> GateConfig:
         """The configured gates but for some; `infra={"requests": 200}` changes bounds of one."""
-        return GateConfig.read(self.params_without(*without, **changes)["evaluate"])
+        return GateConfig.read(self.params_without(*without, **changes)["evaluate"], task="action")
 
     def params_without(self, *gates: str, **changes: Any) -> StageParams:
         section = json.loads(json.dumps(self.params["evaluate"]))
@@ -269,7 +270,7 @@ def judged(
         other: as `inputs_of`.
     """
     inputs = inputs_of(night, night.params_without(*without, **(config or {})), **other)
-    gates = GateConfig.read(inputs.params["evaluate"])
+    gates = GateConfig.read(inputs.params["evaluate"], task="action")
     measured, tried = measured_by(night, inputs, exported, trained), None
     if gates.gates.infra is not None and measured.candidate is not None:
         tried = try_candidate(
@@ -307,8 +308,8 @@ def measured_by(night: Night, inputs: StageInputs, exported: Path, trained: Path
     """What the stage `evaluate` measures; without a trained network, what `recognizer register` does."""
     if trained is not None:
         return stages.evaluate(inputs, trained, exported, night.folder / "evaluated")
-    gates = GateConfig.read(inputs.params["evaluate"])
-    test = TestSet.of(read_set(inputs.snapshot, "test"), gates)
+    gates = GateConfig.read(inputs.params["evaluate"], task="action")
+    test = make_test_set(ActionEvaluator(), read_set(inputs.snapshot, "test"), gates)
     return measure_forms(inputs, gates, test, exported, reference=None)[FLOAT][0]
 
 
@@ -354,7 +355,7 @@ def _recorded(count: int, seed: int, left_out: Sequence[str]) -> Recorded:
 def _choose_golden(night: Night, size: Size) -> None:
     """Of recordings that no set holds, those of each class that the sound model answers with the most certainty."""
     pool = _recorded(GOLDEN_POOL, GOLDEN_SEED, size.left_out).sequences
-    scores = answer(night.predictor, pool.sequences)
+    scores = answer(night.predictor, pool.sequences)[SCORES]
     sure = scores[np.arange(len(pool)), pool.labels]
     best = [i for label in range(len(pool.classes)) for i in _surest(sure, pool.labels == label, GOLDEN_CASES)]
     crowded = np.array([one.people == CROWD for one in pool])

@@ -15,6 +15,7 @@ from benchmarks.mutations.base import SLOW, Night, inputs_of, judged, measured_b
 from benchmarks.mutations.fault import Fault, Refusal, refusals_of
 from flows import measuring
 from flows.inputs import Best, package_digest
+from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.evaluation.measured import Measured, Rival
 from recognizer.gates import GateConfig, judge
 from recognizer.windows import WindowSpec, to_windows
@@ -81,10 +82,11 @@ def _metric(value: float | None) -> Callable[[Night, GateConfig, Measured], Meas
 def _other_cases(night: Night, config: GateConfig, measured: Measured) -> Measured:
     """The champion's numbers are of three quarters of the test set."""
     test = night.sets["test"]
-    part = measuring.TestSet.of(test.subset(range(len(test) * 3 // 4)), config)
-    scores = night.scores[: len(part.cases)]
+    evaluator = ActionEvaluator()
+    part = measuring.make_test_set(evaluator, test.subset(range(len(test) * 3 // 4)), config)
+    answers = {SCORES: night.scores[: len(part)]}
     assert measured.champion is not None
-    rival: Rival = measuring.compare(config, part, scores, scores, digest=measured.champion, version=None)
+    rival: Rival = measuring.compare(evaluator, config, part, answers, answers, digest=measured.champion, version=None)
     return replace(measured, rivals={measured.champion: rival})
 
 

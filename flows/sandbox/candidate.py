@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.sandbox.requests import find_requests, offline_scores
+from flows.sandbox.requests import find_requests, offline_answers
 from flows.sandbox.run import SandboxLimits, run_in_sandbox
 from recognizer.card import PackageCard
 from recognizer.errors import PluginError
@@ -32,7 +32,7 @@ def try_candidate(
     limits = SandboxLimits(requests=gate.requests, memory_mb=int(gate.memory_mb))
     predictor = load_predictor(card.task)(exported, threads=settings.session_threads)
     try:
-        expected = offline_scores(predictor, card.task, requests.windows, requests.media_type)
+        expected = offline_answers(predictor, card.task, requests.windows, requests.media_type)
     except PluginError as error:  # what fails here would fail in service
         return SandboxRun(requests.source, requests.recorded, limits.memory_mb, problem=f"offline: {error.what}")
     return run_in_sandbox(

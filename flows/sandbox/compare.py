@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flows.traffic import OnContent
+from recognizer.answers import Answers, chosen
+from recognizer.errors import InputError
+from recognizer.tasks import load_evaluator
 from recognizer.traffic import TrafficPlan, write_schedule
+from serving.endpoint import Endpoint
 
 
 class Comparison:
     """Counts while answers come; see `recognizer.evaluation.SandboxRun` for what.
 
     Args:
-        task: names the field of an answer that holds the class.
-        classes: (k,) names, in the order of the scores.
-        expected: (n, k) for the n windows of a plan.
+        endpoint: reads the task's answers.
+        classes: names, in the order of the model's answers.
+        expected: what it has to answer to the n windows of a plan.
         digest: of the model that has to answer.
     """
 
-    def __init__(self, task: str, classes: Sequence[str], expected: NDArray[np.float32], digest: str) -> None:
+    def __init__(self, task: str, endpoint: Endpoint, classes: Sequence[str], expected: Answers, digest: str) -> None:
         self.task = task
         self.by_another = 0
         self.compared = 0
         self.agreed = 0
         self.max_difference: float | None = None
+        self._endpoint = endpoint
+        self._evaluator = load_evaluator(task)
         self._classes = tuple(classes)
         self._expected = expected
         self._digest = digest
@@ -37,22 +40,20 @@ class Comparison:
         window = write_schedule(plan).window
 
         def add(number: int, content: Mapping[str, Any]) -> None:
-            self.add(content, self._expected[window[number]])
+            self.add(content, chosen(self._expected, [int(window[number])]))
 
         return add
 
-    def add(self, content: Mapping[str, Any], expected: NDArray[np.float32]) -> None:
-        """One answer, and the scores (k,) that it should have."""
+    def add(self, content: Mapping[str, Any], expected: Answers) -> None:
+        """One answer, and what it should have been."""
         if content["model"].get("digest") != self._digest or content.get("recovered"):
             self.by_another += 1
             return
         self.compared += 1
-        scores = content.get("scores")
-        if not isinstance(scores, dict) or set(scores) != set(self._classes):
-            return  # compared, and nothing like it
         try:
-            found = np.array([float(scores[name]) for name in self._classes])
-        except (TypeError, ValueError):
-            return
-        self.agreed += content.get(self.task) == self._classes[int(expected.argmax())]
-        self.max_difference = max(self.max_difference or 0.0, float(np.abs(found - expected).max()))
+            found = self._evaluator.compare(self._endpoint.heard(content, self._classes), expected)
+        except InputError:
+            return  # compared, and nothing like it
+        self.agreed += bool(found.same[0])
+        if found.farthest is not None:
+            self.max_difference = max(self.max_difference or 0.0, found.farthest)

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flows.measuring import ask
 from flows.recordings import Body, logged_recordings, make_recordings
+from recognizer.answers import Answers, joined
 from recognizer.errors import NoStore, NotFound
 from recognizer.settings import Settings
 from recognizer.snapshot import read_set
 from recognizer.store import open_store, predictions
 from recognizer.tasks import Predictor
 from recognizer.traffic import Window
-from serving.endpoint import find_endpoints
+from serving.endpoint import Endpoint, find_endpoints
 
 LEAST_RECORDED = 100
 """With fewer recorded inputs, training windows are sent instead: a few requests again and again show little."""
@@ -91,10 +89,10 @@ def recorded_rate(settings: Settings, task: str, now: float) -> float:
         return predictions.busiest(store, task, since=now - RECENT_SECONDS, seconds=RATE_SECONDS) / RATE_SECONDS
 
 
-def offline_scores(
+def offline_answers(
     predictor: Predictor, task: str, windows: Sequence[Window], media_type: str = Body.NPY.media_type
-) -> NDArray[np.float32]:
-    """What a model has to answer to requests: scores (n, k), each case alone, as the service asks it.
+) -> Answers:
+    """What a model has to answer to n requests, each case alone, as the service asks it.
 
     The bodies are read by the service's own reader, so that the model gets the very arrays that it gets in service.
 
@@ -103,8 +101,18 @@ def offline_scores(
         InputError: a body that the service would refuse.
         PluginError: the model failed.
     """
+    endpoint = endpoint_of(task)
+    cases = (endpoint.read(window.content, media_type).case for window in windows)
+    return joined([ask(predictor, predictor.inputs([case])) for case in cases])
+
+
+def endpoint_of(task: str) -> Endpoint:
+    """The task's door.
+
+    Raises:
+        NotFound: the service has no address for it.
+    """
     endpoints = dict(find_endpoints().values())
     if task not in endpoints:
         raise NotFound(f"the service has no address for task {task!r}", hint="name an `endpoint` in its predictor")
-    cases = (endpoints[task].read(window.content, media_type).case for window in windows)
-    return np.concatenate([ask(predictor, predictor.inputs([case])) for case in cases])
+    return endpoints[task]

@@ -15,15 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from flows.sandbox.compare import Comparison
 from flows.sandbox.home import SandboxHome, furnish, sandbox_folder
-from flows.sandbox.requests import Requests
+from flows.sandbox.requests import Requests, endpoint_of
 from flows.sandbox.service import LOOK_SECONDS, Broken, SandboxService, serving
 from flows.traffic import OnContent, replay
+from recognizer.answers import Answers
 from recognizer.card import PackageCard
 from recognizer.errors import ServiceUnreachable, UsageError
 from recognizer.evaluation import SandboxRun, ShadowRun
@@ -78,7 +77,7 @@ def run_in_sandbox(
     card: PackageCard,
     champion: Path | None,
     requests: Requests,
-    expected: NDArray[np.float32],
+    expected: Answers,
     classes: Sequence[str] | None = None,
     limits: SandboxLimits = SandboxLimits(),
 ) -> SandboxRun:
@@ -94,18 +93,19 @@ def run_in_sandbox(
         settings: of production, for what makes a difference to a model; its home and its store are not touched.
         model: the candidate's ONNX file; `card` is its card: the package has the digest that production's will have.
         champion: package folder of the model that serves; None when there is none, or when it knows other classes.
-        expected: (n, k) the candidate's offline scores for `requests.windows`, in the order of `classes`.
+        expected: the candidate's offline answers to `requests.windows`, in the order of `classes`.
         classes: of the data, in their order; by default the card's, which then cannot be found wrong.
 
     Raises:
-        UsageError: `expected` is not of these windows and classes.
+        UsageError: `expected` is not of these windows.
         InputError: there is no model.
         StorageError: there is no room for the sandbox.
     """
     classes = card.classes if classes is None else tuple(classes)
-    if expected.shape != (len(requests.windows), len(classes)):
+    counts = {name: len(array) for name, array in expected.items()}
+    if set(counts.values()) != {len(requests.windows)}:
         raise UsageError(
-            f"has shape {expected.shape}, expected {(len(requests.windows), len(classes))}",
+            f"holds {counts} answers, expected {len(requests.windows)}",
             where="expected",
             hint="compute it for these requests, with the candidate",
         )
@@ -113,7 +113,7 @@ def run_in_sandbox(
     run = SandboxRun(requests.source, requests.recorded, limits.memory_mb)
     with sandbox_folder() as folder:
         sandbox = furnish(folder / "home", task, model, card, champion)
-        comparison = Comparison(task, classes, expected, sandbox.candidate)
+        comparison = Comparison(task, endpoint_of(task), classes, expected, sandbox.candidate)
         run = _Run(settings, sandbox, folder, requests, comparison, limits, began).all(run)
     run = replace(run, seconds=time.monotonic() - began)
     log.info("tried in the sandbox", task=task, digest=sandbox.candidate, **run.as_dict())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizer.answers import Agreement
 from recognizer.errors import InputError
 from recognizer.sequences import SequenceSet
 
@@ -43,7 +44,7 @@ class GoldenAnswer:
 class Invariance:
     """One model on n cases as they are, and changed in a way that should not matter.
 
-    The change of a case is the largest change of any of its scores.
+    The change of a case is how far its two answers lie apart.
 
     Attributes:
         name: of the change.
@@ -74,29 +75,11 @@ def golden_answers(scores: NDArray[Any], cases: SequenceSet) -> tuple[GoldenAnsw
     )
 
 
-def measure_invariance(name: str, before: NDArray[Any], after: NDArray[Any]) -> Invariance:
-    """Compare scores (n, k) of cases as they are with those of the same cases changed.
-
-    Raises:
-        InputError: no cases, or shapes that differ.
-    """
-    if before.shape != after.shape or before.ndim != 2 or len(before) == 0:
-        raise InputError(
-            f"cannot compare scores of shape {before.shape} with {after.shape}",
-            where=f"change {name!r}",
-            hint="let the model answer the same cases twice, at least one",
-        )
-    left, right = before.astype(np.float64), after.astype(np.float64)
-    finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
-    same = (left[finite].argmax(axis=1) == right[finite].argmax(axis=1)).sum()
-    changes = np.abs(left - right).max(axis=1) if finite.all() else None
-    return Invariance(
-        name=name,
-        same=int(same) / len(left),
-        largest_change=None if changes is None else float(changes.max()),
-        median_change=None if changes is None else float(np.median(changes)),
-        n=len(left),
-    )
+def measure_invariance(name: str, agreement: Agreement) -> Invariance:
+    """Of the answers to cases as they are, and to the same cases changed; without any case nothing is known."""
+    n = len(agreement)
+    same = int(agreement.same.sum()) / n if n else 0.0
+    return Invariance(name, same, agreement.farthest, agreement.median, n)
 
 
 def _golden_answer(row: NDArray[Any], name: str, label: int, classes: Sequence[str]) -> GoldenAnswer:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from recognizer.checks import Direction
 from recognizer.errors import UsageError
-from recognizer.evaluation.classification import PAIRED
 from recognizer.evaluation.footprint import METRICS as COSTS
 from recognizer.evaluation.measured import Measured
-from recognizer.evaluation.slices import KINDS
+from recognizer.tasks import load_evaluator
 
 
 def _no_truth_value(value: object) -> object:
@@ -27,12 +35,22 @@ Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 
-def _known(names: frozenset[str] | tuple[str, ...], what: str) -> AfterValidator:
-    def check(found: Any) -> Any:
-        unknown = sorted(set(found) - set(names))
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)}: no {what}; use {', '.join(sorted(names))}")
-        return found
+def _require(found: Any, names: Collection[str], what: str) -> Any:
+    unknown = sorted(set(found) - set(names))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no {what}; use {', '.join(sorted(names))}")
+    return found
+
+
+def _known(names: Collection[str], what: str) -> AfterValidator:
+    return AfterValidator(lambda found: _require(found, names, what))
+
+
+def _of_task(attribute: str, what: str) -> AfterValidator:
+    """Names that the task's evaluator knows, which is the context of the validation."""
+
+    def check(found: Any, info: ValidationInfo) -> Any:
+        return _require(found, getattr(info.context, attribute), what)
 
     return AfterValidator(check)
 
@@ -79,8 +97,8 @@ class SliceGate(_Section):
     min_cases: Annotated[int, Field(ge=1)]
     margin: Annotated[Number, Field(ge=0, lt=1)]
     floor: Share
-    required: Annotated[tuple[str, ...], Field(min_length=1), _known(KINDS, "kind of slice")]
-    where_known: Annotated[tuple[str, ...], _known(KINDS, "kind of slice")] = ()
+    required: Annotated[tuple[str, ...], Field(min_length=1), _of_task("kinds", "kind of slice")]
+    where_known: Annotated[tuple[str, ...], _of_task("kinds", "kind of slice")] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -93,21 +111,29 @@ class SameAnswer(_Section):
     min: Share
 
 
-class Mirrored(SameAnswer):
-    """`classes`: those that look the same in a mirror."""
+class Unchanged(SameAnswer):
+    """`classes`: of which cases are changed, such as those that look the same in a mirror; None: of all."""
 
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
 
 class GoldenGate(_Section):
-    """What must hold, and changes of the input that must not change the answer; see `recognizer.perturbation`."""
+    """What must hold, and changes of the input, by name, that must not change the answer; the task knows which."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Unchanged | None]
 
     cases: SameAnswer | None = SameAnswer(min=1.0)
-    shift: SameAnswer | None = None
-    scale: SameAnswer | None = None
-    thin: SameAnswer | None = None
-    mirror: Mirrored | None = None
-    drop_joint: SameAnswer | None = None
+
+    @property
+    def changes(self) -> dict[str, Unchanged]:
+        return {name: bound for name, bound in self.__pydantic_extra__.items() if bound is not None}
+
+    @model_validator(mode="after")
+    def _known_changes(self, info: ValidationInfo) -> Self:
+        evaluator: Any = info.context
+        _require(self.__pydantic_extra__, evaluator.changes, "change of the input")
+        return self
 
 
 class ParityBound(_Section):
@@ -157,7 +183,7 @@ class Gates(_Section):
     contract: ContractGate | None = None
     absolute: Annotated[dict[str, Bound], Field(min_length=1)]
     relative: (
-        Annotated[dict[str, Allowance], Field(min_length=1), _known(PAIRED, "metric that can be paired case by case")]
+        Annotated[dict[str, Allowance], Field(min_length=1), _of_task("metrics", "metric that can be paired by case")]
         | None
     ) = None
     slices: SliceGate | None = None
@@ -180,14 +206,16 @@ class GateConfig(_Section):
     gates: Gates
 
     @classmethod
-    def read(cls, section: Mapping[str, Any], *, task: str = "action", source: str = "params.yaml") -> Self:
+    def read(cls, section: Mapping[str, Any], *, task: str, source: str = "params.yaml") -> Self:
         """The validated section.
 
         Raises:
             UsageError: naming every key that is missing, unknown or wrong.
+            NotFound, PluginError: no such task, or it has no evaluator.
         """
+        evaluator = load_evaluator(task)
         try:
-            return cls.model_validate(section)
+            return cls.model_validate(section, context=evaluator)
         except ValidationError as error:
             faults = [
                 f"{'.'.join(['evaluate', task, *(str(part) for part in fault['loc'])])}: "

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from recognizer.checks import Check, Verdict
 from recognizer.evaluation.measured import Measured
 from recognizer.gates.config import GateConfig, SameAnswer
-from recognizer.perturbation import CHANGES
 
 GATE = "golden"
 
@@ -23,15 +22,12 @@ def golden_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
     if gate.cases is not None:
         yield _cases(gate.cases, measured)
     found = {one.name: one for one in measured.invariances}
-    for name in CHANGES:
-        bound = getattr(gate, name)
-        if bound is None:
-            continue
+    for name, bound in gate.changes.items():
         made = found.get(name)
         if made is None:
             yield Check.unmeasured(GATE, name, f"{name} was not tried", threshold=bound.min)
         elif made.n == 0:
-            reason = "the model knows none of the classes that look the same in a mirror"
+            reason = f"not applicable: the model knows none of the classes that {name} is configured for"
             yield Check(GATE, name, None, None, "min", None, 0, Verdict.PASSED, reason)
         else:
             yield Check.measured(

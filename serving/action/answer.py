@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import (
     Any,
     NotRequired,  # pydantic cannot read typing.TypedDict before Python 3.12
 )
 
+import numpy as np
 from typing_extensions import TypedDict
 
+from recognizer.action.evaluator import SCORES
+from recognizer.answers import Answers
+from recognizer.errors import FormatError
 from serving.action.body import read_window
 from serving.action.window import ActionWindow
 from serving.endpoint import Asked, Noted, named
@@ -48,7 +53,7 @@ class ActionEndpoint:
         return Asked(window, canary)
 
     def write(self, answered: Answered) -> dict[str, Any]:
-        scores = answered.prediction.scores[0]
+        scores = answered.prediction.answers[SCORES][0]
         best = int(scores.argmax())
         rounded = [round(float(score), 6) for score in scores]
         return {
@@ -58,8 +63,21 @@ class ActionEndpoint:
             "scores": dict(zip(answered.classes, rounded, strict=True)),
         }
 
+    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Answers:
+        scores = content.get("scores")
+        hint = "read it from an answer of `/v1/action`"
+        if not isinstance(scores, dict) or set(scores) != set(classes):
+            raise FormatError(f"holds no score of each of the classes {list(classes)}", where="answer", hint=hint)
+        try:
+            row = np.array([float(scores[name]) for name in classes])
+        except (TypeError, ValueError) as error:
+            raise FormatError("holds scores that are no numbers", where="answer", hint=hint) from error
+        if content.get("action") != classes[int(row.argmax())]:
+            raise FormatError("does not name the class of the highest score", where="answer", hint=hint)
+        return {SCORES: row[None]}
+
     def note(self, answered: Answered) -> Noted:
-        scores, window = answered.prediction.scores[0], answered.case
+        scores, window = answered.prediction.answers[SCORES][0], answered.case
         best = int(scores.argmax())
         arrays = {"keypoints": window.keypoints, "visibility": window.visibility}
         return Noted(answered.classes[best], float(scores[best]), arrays)

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from recognizer.action.evaluator import SCORES
 from recognizer.errors import FormatError, GivenUp, InvalidAnswer, PluginError
 from recognizer.tasks import Cancel, Prediction
 from recognizer.windows import WindowSpec, to_windows
@@ -57,7 +58,8 @@ class ActionPredictor:
         n = len(inputs["keypoints"])
         batches = [{name: array[i : i + BATCH] for name, array in inputs.items()} for i in range(0, n, BATCH)]
         parts = [self._run(batch, cancel) for batch in batches]
-        return Prediction(parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self._k), np.float32), *parts]))
+        scores = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self._k), np.float32), *parts])
+        return Prediction({SCORES: scores})
 
     @property
     def _k(self) -> int:

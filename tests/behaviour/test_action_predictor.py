@@ -73,8 +73,8 @@ def test_any_number_of_cases(folder, n):
     assert inputs["keypoints"].shape == (n, 4, 100, 17, 2)
     assert inputs["visibility"].shape == (n, 4, 100, 17)
     prediction = predictor.predict(inputs)
-    assert prediction.scores.shape == (n, 3)
-    assert prediction.scores.dtype == np.float32
+    assert prediction.answers["scores"].shape == (n, 3)
+    assert prediction.answers["scores"].dtype == np.float32
     assert (prediction.labels == 1).all()
 
 

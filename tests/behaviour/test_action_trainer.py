@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.errors import FormatError, LabelError, SplitError, TrainingError
 from recognizer.evaluation import measure_parity
 from recognizer.ingest.recorded import Source
@@ -150,7 +151,7 @@ def test_onnx_answers_as_torch_does(done: Path, batch: int) -> None:
     keypoints, visibility = to_windows(cases, WindowSpec(**PREPARE))
     session = onnxruntime.InferenceSession(done / "exported" / "model.onnx")
     scores = session.run(["scores"], {"keypoints": keypoints, "visibility": visibility})[0]
-    reference = ActionTrainer().reference_scores(done / "trained", cases)
+    reference = ActionTrainer().reference_answers(done / "trained", cases)[SCORES]
     assert scores.shape == reference.shape == (batch, len(CLASSES))
     np.testing.assert_allclose(scores, reference, atol=1e-5, rtol=0)
     np.testing.assert_array_equal(scores.argmax(axis=1), reference.argmax(axis=1))
@@ -180,7 +181,7 @@ def test_int8_comes_besides_and_answers_much_the_same(done: Path, tmp_path: Path
         assert (tmp_path / name).read_bytes() == (done / "exported" / name).read_bytes()
     exact, quantized = (ActionPredictor(folder, threads=1) for folder in (tmp_path, tmp_path / "int8"))
     inputs = exact.inputs(clips(45, 300).sequences)
-    parity = measure_parity(exact.predict(inputs).scores, quantized.predict(inputs).scores)
+    parity = measure_parity(ActionEvaluator().compare(exact.predict(inputs).answers, quantized.predict(inputs).answers))
     assert parity.decisions_equal >= 0.95
     assert parity.max_abs_diff
 

@@ -34,7 +34,8 @@ CONFIG = GateConfig.read(
             "relative": {"accuracy": {"margin": 0.03}},
             "parity": {"tolerance": 1e-5},
         },
-    }
+    },
+    task="action",
 )
 
 

@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from flows.sandbox.home import PREFIX, furnish, sandbox_folder
-from flows.sandbox.requests import Requests, offline_scores
+from flows.sandbox.requests import Requests, offline_answers
 from flows.sandbox.run import SandboxLimits, run_in_sandbox
 from flows.sandbox.service import WORKER, Broken, SandboxService, settings_for
+from recognizer.action.evaluator import SCORES
 from recognizer.blessing import verify_blessing
 from recognizer.errors import PackageUnblessed, UsageError
 from recognizer.evaluation import ShadowRun
@@ -56,7 +57,7 @@ def wait_for(condition, what):
 
 
 def scores_of(small, version, windows):
-    return offline_scores(load_predictor("action")(small.folder(version), threads=1), "action", windows)
+    return offline_answers(load_predictor("action")(small.folder(version), threads=1), "action", windows)
 
 
 def candidate(small, version):
@@ -103,8 +104,8 @@ def runs(production):
     """Three runs, two of them at a time, and what they left of what was there before."""
     small, before = production, content_of(production.home.root)
     expected = scores_of(small, CANDIDATE, SURE)
-    partly_wrong = expected.copy()
-    partly_wrong[:WRONG] = np.roll(expected[:WRONG], 1, axis=1)
+    partly_wrong = {SCORES: expected[SCORES].copy()}
+    partly_wrong[SCORES][:WRONG] = np.roll(expected[SCORES][:WRONG], 1, axis=1)
     with ThreadPoolExecutor(2) as pool:
         compared = pool.submit(try_out, small, CANDIDATE, SURE, partly_wrong, champion=CHAMPION)
         bad = pool.submit(try_out, small, BAD + 1, HALF, scores_of(small, BAD, HALF))
@@ -166,7 +167,7 @@ def test_a_champion_that_is_the_candidate_is_not_compared_with_itself(production
 
 
 def test_scores_of_other_windows_are_refused(production):
-    with pytest.raises(UsageError, match=r"has shape \(20, 3\), expected \(1, 3\)"):
+    with pytest.raises(UsageError, match=r"holds \{'scores': 20\} answers, expected 1"):
         try_out(production, CANDIDATE, SURE[:1], scores_of(production, CANDIDATE, SURE))
     assert not left_behind()
 
@@ -219,7 +220,7 @@ run_in_sandbox(
     card=packages.card(sys.argv[2]),
     champion=None,
     requests=Requests((Window(b"", None),), "nothing", False, 50.0),
-    expected=np.zeros((1, 3), np.float32),
+    expected={"scores": np.zeros((1, 3), np.float32)},
 )
 """
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from flows.sandbox import requests
-from flows.sandbox.requests import LEAST_RATE, LEAST_RECORDED, find_requests, offline_scores, recorded_rate
+from flows.sandbox.requests import LEAST_RATE, LEAST_RECORDED, find_requests, offline_answers, recorded_rate
+from recognizer.action.evaluator import SCORES
 from recognizer.errors import InputError, NotFound
 from recognizer.ingest.recorded import Source
 from recognizer.ingest.split import Split
@@ -104,17 +105,17 @@ def test_the_rate_is_that_of_the_busiest_span(tmp_path, monkeypatch, snapshot, c
     assert find_requests(settings, "action", snapshot, now=NOW).rate == max(LEAST_RATE, rate)
 
 
-def test_offline_scores_are_those_of_the_very_bodies(small_home):
+def test_offline_answers_are_those_of_the_very_bodies(small_home):
     small_home.package(1)
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     people = np.random.default_rng(0).uniform(1, 500, (3, 2, 30, 17, 3)).astype(np.float32)
     people[..., 2] = 0.7
     bodies = [Window(npy(one), None) for one in people]
-    found = offline_scores(predictor, "action", bodies)
+    found = offline_answers(predictor, "action", bodies)
     cases = [make_window(one) for one in people]
-    alone = [predictor.predict(predictor.inputs([case])).scores for case in cases]
-    np.testing.assert_array_equal(found, np.concatenate(alone))
-    assert (found.shape, found.dtype) == ((3, 3), np.float32)
+    alone = [predictor.predict(predictor.inputs([case])).answers[SCORES] for case in cases]
+    np.testing.assert_array_equal(found[SCORES], np.concatenate(alone))
+    assert (found[SCORES].shape, found[SCORES].dtype) == ((3, 3), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -125,4 +126,4 @@ def test_what_cannot_be_asked(small_home, task, body, error):
     small_home.package(1)
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     with pytest.raises(error):
-        offline_scores(predictor, task, [Window(body, None)])
+        offline_answers(predictor, task, [Window(body, None)])

@@ -121,7 +121,7 @@ def test_the_service_answers_as_the_evaluation_does(place, night, recordings, se
     home = place.home.packages / night["digest"]
     clips = recordings[1].sequences[:10]
     expected = ActionPredictor(home, threads=1)
-    scores = expected.predict(expected.inputs(clips)).scores
+    scores = expected.predict(expected.inputs(clips)).answers["scores"]
     (client,) = blocks("python")
     monkeypatch.chdir(tmp_path)
     for clip, wanted in zip(clips, scores, strict=True):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.errors import InputError
 from recognizer.evaluation.behaviour import GoldenAnswer, golden_answers, measure_invariance
 from recognizer.sequences import SequenceSet, SkeletonSequence
@@ -20,6 +21,10 @@ def cases(labels, classes):
     nobody = np.zeros((1, 1, 17, 2), np.float32), np.zeros((1, 1, 17), np.float32)
     made = (SkeletonSequence(f"case {i}", *nobody, label, None, (10, 10)) for i, label in enumerate(labels))
     return SequenceSet(classes, tuple(made))
+
+
+def agreement(first, second):
+    return ActionEvaluator().compare({SCORES: np.array(first)}, {SCORES: np.array(second)})
 
 
 @pytest.mark.parametrize(
@@ -67,19 +72,18 @@ def test_scores_that_answer_no_golden_cases_are_refused(scores):
     ],
 )
 def test_invariance_by_hand(after, same, largest, median):
-    made = measure_invariance("shift", np.array(BEFORE), np.array(after))
+    made = measure_invariance("shift", agreement(BEFORE, after))
     assert (made.name, made.same, made.n) == ("shift", same, 4)
     assert made.largest_change == (None if largest is None else pytest.approx(largest))
     assert made.median_change == (None if median is None else pytest.approx(median))
 
 
 def test_a_change_is_the_largest_of_any_score():
-    made = measure_invariance("mirror", np.array([[0.5, 0.3, 0.2]]), np.array([[0.4, 0.2, 0.4]]))
+    made = measure_invariance("mirror", agreement([[0.5, 0.3, 0.2]], [[0.4, 0.2, 0.4]]))
     assert made.largest_change == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize(("before", "after"), [((0, 2), (0, 2)), ((2, 2), (2, 3)), ((3, 2), (2, 2)), ((4,), (4,))])
+@pytest.mark.parametrize(("before", "after"), [((0, 2), (0, 2)), ((2, 2), (2, 3)), ((3, 2), (2, 2))])
 def test_scores_that_cannot_be_compared_are_refused(before, after):
-    with pytest.raises(InputError, match="cannot compare") as caught:
-        measure_invariance("thin", np.ones(before), np.ones(after))
-    assert caught.value.where == "change 'thin'"
+    with pytest.raises(InputError, match="cannot compare"):
+        agreement(np.ones(before), np.ones(after))

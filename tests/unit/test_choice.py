@@ -15,7 +15,7 @@ GATES = {
     "budgets": {"latency_p50_ms": {"max": 100}},
     "infra": {"requests": 1000, "tolerance": 1e-4, "latency_p95_ms": 500, "shadow_margin": 0.05},
 }
-CONFIG = GateConfig.read({"min_cases": 30, "gates": GATES})
+CONFIG = GateConfig.read({"min_cases": 30, "gates": GATES}, task="action")
 CONTRACT = Check.measured("contract", "duplicates", 0, threshold=0, direction="max", n=240)
 
 
@@ -77,7 +77,7 @@ def test_eight_bits_that_fail_in_the_service_are_left(choose, forms, make):
 
 def test_eight_bits_need_a_bound_of_their_own(choose, forms):
     gates = {**GATES, "parity": {"tolerance": 1e-5}}
-    choice, _ = choose(forms, GateConfig.read({"min_cases": 30, "gates": gates}))
+    choice, _ = choose(forms, GateConfig.read({"min_cases": 30, "gates": gates}, task="action"))
     assert choice.form == FLOAT
     assert "no bound is configured for int8" in told(choice)[0].reason
 
@@ -98,7 +98,7 @@ def test_what_could_not_be_evaluated_is_not_tried(choose, forms):
 
 def test_without_the_infra_gate_nothing_is_tried(choose, forms):
     gates = {name: gate for name, gate in GATES.items() if name != "infra"}
-    choice, tried = choose(forms, GateConfig.read({"min_cases": 30, "gates": gates}))
+    choice, tried = choose(forms, GateConfig.read({"min_cases": 30, "gates": gates}, task="action"))
     assert (choice.form, tried, choice.sandbox) == (INT8, [], None)
 
 

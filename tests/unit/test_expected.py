@@ -34,7 +34,7 @@ def test_every_configured_check_is_expected(gates, expected):
 def test_the_shipped_gates_make_what_is_expected_of_them(make, rival):
     """Whatever `judge` makes of a whole measurement holds all that a blessing asks for."""
     section = yaml.safe_load((checkout() / "params.yaml").read_text(encoding="utf-8"))["evaluate"]["action"]
-    config = GateConfig.read(section)
+    config = GateConfig.read(section, task="action")
     measured = make.measured(champion=make.rival() if rival else None)
     made = {(check.gate, check.name) for check in judge(config, measured, make.run(), made=(CONTRACT,))}
     assert expected_checks(config.by_gate(measured)) <= made

@@ -19,7 +19,7 @@ SECTION = {
         "parity": {"tolerance": 1e-5},
     },
 }
-CONFIG = GateConfig.read(SECTION)
+CONFIG = GateConfig.read(SECTION, task="action")
 GATES = ("contract", "absolute", "relative", "slices", "golden", "parity", "budgets", "infra")
 """In the order in which they are judged."""
 CONTRACT = Check.measured("contract", "duplicates", 0, threshold=0, direction="max", n=240, cases="rows")
@@ -27,7 +27,7 @@ CONTRACT = Check.measured("contract", "duplicates", 0, threshold=0, direction="m
 
 def shipped():
     section = yaml.safe_load((checkout() / "params.yaml").read_text(encoding="utf-8"))["evaluate"]["action"]
-    return GateConfig.read(section)
+    return GateConfig.read(section, task="action")
 
 
 def found(checks, gate, name):
@@ -88,7 +88,7 @@ def test_a_configured_gate_without_a_check_is_an_error(make):
 
 
 def test_a_check_of_a_gate_nobody_configured_still_counts(make):
-    config = GateConfig.read({"min_cases": 1, "gates": {"absolute": {"accuracy": {"min": 0.5}}}})
+    config = GateConfig.read({"min_cases": 1, "gates": {"absolute": {"accuracy": {"min": 0.5}}}}, task="action")
     failed = Check.measured("contract", "duplicates", 3, threshold=0, direction="max", n=240, cases="rows")
     checks = judge(config, make.measured(), made=(failed,))
     assert config.configured() == ("absolute",)
@@ -160,7 +160,7 @@ def test_the_shipped_params_configure_every_gate_with_the_users_numbers():
 )
 def test_a_wrong_configuration_names_the_key(section, words):
     with pytest.raises(UsageError) as raised:
-        GateConfig.read(section)
+        GateConfig.read(section, task="action")
     for word in (*words, "params.yaml", "Next: correct the section evaluate.action"):
         assert word in str(raised.value)
 
@@ -176,10 +176,10 @@ def test_what_a_blessing_is_signed_over_ignores_spelling_and_tells_configuration
         min_cases: 30
         """
     )
-    assert GateConfig.read(spelled).by_gate() == CONFIG.by_gate()
+    assert GateConfig.read(spelled, task="action").by_gate() == CONFIG.by_gate()
     others = [
         {**SECTION, "min_cases": 31},
         {**SECTION, "gates": {**SECTION["gates"], "absolute": {"accuracy": {"min": 0.91}}}},
         {**SECTION, "gates": {name: gate for name, gate in SECTION["gates"].items() if name != "contract"}},
     ]
-    assert all(GateConfig.read(other).by_gate() != CONFIG.by_gate() for other in others)
+    assert all(GateConfig.read(other, task="action").by_gate() != CONFIG.by_gate() for other in others)

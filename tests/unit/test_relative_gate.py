@@ -13,7 +13,7 @@ BEST = "b" * 64
 
 def config(**relative):
     gates = {"absolute": {"accuracy": {"min": 0.0}}, "relative": relative or {"accuracy": {"margin": 0.03}}}
-    return GateConfig.read({"min_cases": 30, "gates": gates})
+    return GateConfig.read({"min_cases": 30, "gates": gates}, task="action")
 
 
 def verdict_of(measured, name="accuracy", gates=None):

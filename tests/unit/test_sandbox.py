@@ -8,9 +8,11 @@ import pytest
 from flows.sandbox.compare import Comparison
 from flows.sandbox.log import complaint, shortage
 from flows.sandbox.service import KEPT
+from recognizer.action.evaluator import SCORES
 from recognizer.errors import FormatError
 from recognizer.evaluation import SandboxRun, ShadowRun
 from recognizer.traffic import TrafficPlan, Window, write_schedule
+from serving.action.answer import ActionEndpoint
 
 CLASSES = ("standing", "walking", "falling")
 FULL = SandboxRun(
@@ -91,7 +93,7 @@ def said(scores, *, digest="mine", action=None, **more):
         (said([0.2, 0.7, 0.1]), 0, 1, 1, 0.0),
         (said([0.21, 0.69, 0.1]), 0, 1, 1, 0.01),
         (said([0.7, 0.2, 0.1]), 0, 1, 0, 0.5),
-        (said([0.2, 0.7, 0.1], action="falling"), 0, 1, 0, 0.0),
+        (said([0.2, 0.7, 0.1], action="falling"), 0, 1, 0, None),
         (said([0.2, 0.7, 0.1], recovered=True), 1, 0, 0, None),
         (said([0.2, 0.7, 0.1], digest="other"), 1, 0, 0, None),
         (said([0.2, 0.8]), 0, 1, 0, None),
@@ -101,8 +103,8 @@ def said(scores, *, digest="mine", action=None, **more):
     ],
 )
 def test_an_answer_is_held_against_the_offline_one(content, by_another, compared, agreed, difference):
-    comparison = Comparison("action", CLASSES, np.zeros((1, 3), np.float32), "mine")
-    comparison.add(content, np.array([0.2, 0.7, 0.1], np.float32))
+    comparison = Comparison("action", ActionEndpoint(), CLASSES, {SCORES: np.zeros((1, 3), np.float32)}, "mine")
+    comparison.add(content, {SCORES: np.array([[0.2, 0.7, 0.1]], np.float32)})
     assert (comparison.by_another, comparison.compared, comparison.agreed) == (by_another, compared, agreed)
     assert comparison.max_difference == (None if difference is None else pytest.approx(difference, abs=1e-7))
 
@@ -111,7 +113,7 @@ def test_each_answer_is_held_against_its_own_window():
     expected = np.eye(3, dtype=np.float32)
     windows = tuple(Window(str(i).encode(), None) for i in range(3))
     plan = TrafficPlan("http://127.0.0.1:1", windows, rate=10.0, seconds=None, requests=9)
-    comparison = Comparison("action", CLASSES, expected, "mine")
+    comparison = Comparison("action", ActionEndpoint(), CLASSES, {SCORES: expected}, "mine")
     add = comparison.of(plan)
     for number, window in enumerate(write_schedule(plan).window):
         add(number, said(expected[window]))

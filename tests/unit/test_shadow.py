@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.rollout.split import Mode, Split
 from recognizer.tasks import Prediction
 from serving.latency import Latency
@@ -20,7 +21,7 @@ CLASSES = ("a", "b")
 
 
 def prediction(*scores):
-    return Prediction(np.array([scores], np.float32))
+    return Prediction({SCORES: np.array([scores], np.float32)})
 
 
 class Model:
@@ -43,9 +44,9 @@ class Model:
 class Bench:
     def __init__(self, request, seconds=0.0, **options):
         self.model = Model(seconds)
-        self.servable = Servable("any", 2, "digest-2")
+        self.servable = Servable("action", 2, "digest-2")
         self.servable.load(lambda: Opened(self.model, SimpleNamespace(classes=CLASSES)))
-        split = Split("any", 1, Mode.SHADOW, 2, "digest-2", 0.0, "salt")
+        split = Split("action", 1, Mode.SHADOW, 2, "digest-2", 0.0, "salt")
         self.trials = Trials("w")
         self.trial = self.trials.adopt(split, Latency())
         self.shadow = Shadow(**{"places": 2, "seconds": 5.0, "watch": Watch(), **options})
@@ -152,4 +153,4 @@ def test_stopping_leaves_the_servables(request):
     ],
 )
 def test_comparing(first, classes, second, others, agree, shift):
-    assert compare(first, classes, second, others) == (agree, shift)
+    assert compare(ActionEvaluator(), first, classes, second, others) == (agree, shift)

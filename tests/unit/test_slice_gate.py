@@ -9,7 +9,9 @@ from recognizer.gates import GateConfig, Verdict, judge
 
 P, INC, F, E = Verdict.PASSED, Verdict.INCONCLUSIVE, Verdict.FAILED, Verdict.ERROR
 SLICES = {"min_cases": 8, "margin": 0.1, "floor": 0.7, "required": ["class", "length"], "where_known": ["subject"]}
-CONFIG = GateConfig.read({"min_cases": 30, "gates": {"absolute": {"accuracy": {"min": 0.0}}, "slices": SLICES}})
+CONFIG = GateConfig.read(
+    {"min_cases": 30, "gates": {"absolute": {"accuracy": {"min": 0.0}}, "slices": SLICES}}, task="action"
+)
 CLASSES = ("walking", "running", "falling", "waving")
 
 

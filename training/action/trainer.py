@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
+from recognizer.action.evaluator import SCORES
+from recognizer.answers import Answers
 from recognizer.errors import FormatError, LabelError, SplitError, UsageError
 from recognizer.evaluation import evaluate_classification
 from recognizer.home import atomic_write, writing
@@ -197,8 +198,8 @@ class ActionTrainer:
             atomic_write(folder / "model.onnx", model)
             _write_json(folder / "model.json", description)
 
-    def reference_scores(self, trained: Path, cases: Sequence[Any]) -> NDArray[np.float32]:
-        """Scores (n, k) of n sequences by the trained network in torch, single precision, on windows as it was trained.
+    def reference_answers(self, trained: Path, cases: Sequence[Any]) -> Answers:
+        """`scores` (n, k) by the trained network in torch, in single precision, on windows as it was trained.
 
         Raises:
             FormatError: `weights.pt` cannot be read.
@@ -212,9 +213,8 @@ class ActionTrainer:
         scorer = Scorer(weights.network)
         parts = (cases[start : start + REFERENCE_BATCH] for start in range(0, len(cases), REFERENCE_BATCH))
         with torch.inference_mode():
-            return np.concatenate(
-                [scorer(*map(torch.from_numpy, to_windows(part, weights.spec))).numpy() for part in parts]
-            )
+            windows = (map(torch.from_numpy, to_windows(part, weights.spec)) for part in parts)
+            return {SCORES: np.concatenate([scorer(*window).numpy() for window in windows])}
 
 
 def read_prepared(folder: Path) -> Prepared:

@@ -1,0 +1,1 @@
+"""The task that names what people do, by how their joints move."""

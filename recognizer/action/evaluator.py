@@ -1,0 +1,114 @@
+"""How answers of the action task are judged: as those of a classifier of skeleton sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.answers import Agreement, Answers, require_like
+from recognizer.evaluation.behaviour import GoldenAnswer, golden_answers
+from recognizer.evaluation.classification import PAIRED, evaluate_classification, summands
+from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.slices import KINDS, Slices, sequence_slices
+from recognizer.evaluator import GoldenSet, Paired, SetName, Units
+from recognizer.golden import read_golden
+from recognizer.perturbation import CHANGES
+from recognizer.sequences import SequenceSet, SkeletonSequence
+from recognizer.snapshot import read_set
+
+SCORES = "scores"
+"""The one array of an answer: (n, k) float32, rows sum to 1; the answer is the first highest."""
+
+
+@dataclass(frozen=True)
+class ActionTestSet:
+    """Skeleton sequences, and how they are cut into slices."""
+
+    cases: SequenceSet
+    slices: Slices
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.cases.classes
+
+    @property
+    def items(self) -> Sequence[SkeletonSequence]:
+        return self.cases.sequences
+
+    @property
+    def people(self) -> Sequence[str | None]:
+        return self.cases.subjects
+
+    @property
+    def truth(self) -> Answers:
+        return {"labels": self.cases.labels}
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def evaluate(self, answers: Answers) -> Evaluation:
+        return evaluate_classification(answers[SCORES], self.cases.labels, self.classes, slices=self.slices)
+
+    def units(self, answers: Answers) -> Units:
+        return Units(answers[SCORES].argmax(axis=1) == self.cases.labels, self.people, self.slices)
+
+    def paired(self, metric: str, answers: Answers) -> Paired:
+        return Paired(summands(metric, answers[SCORES], self.cases.labels), self.people)
+
+
+class ActionEvaluator:
+    """See `recognizer.evaluator.Evaluator`; answers are `SCORES`."""
+
+    task = "action"
+    metrics: ClassVar = PAIRED
+    kinds: ClassVar = KINDS
+    changes: ClassVar = tuple(CHANGES)
+
+    def test_set(self, cases: SequenceSet, *, least: int = 1) -> ActionTestSet:
+        return ActionTestSet(cases, sequence_slices(cases, least))
+
+    def load(self, snapshot: Path, name: SetName) -> SequenceSet:
+        return read_set(snapshot, name)
+
+    def compare(
+        self, first: Answers, second: Answers, classes: Sequence[str] = (), others: Sequence[str] = ()
+    ) -> Agreement:
+        """Labels are compared by name: two versions may order their classes differently, or know others.
+
+        `apart` is the largest difference of a score.
+        """
+        alike = list(classes) == list(others)
+        left, right = np.asarray(first[SCORES], np.float64), np.asarray(second[SCORES], np.float64)
+        if alike:
+            require_like({SCORES: left}, {SCORES: right})
+        finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+        same = finite & (_answered(left, classes) == _answered(right, others))
+        apart = np.full(len(left), np.nan)
+        if alike:
+            apart[finite] = np.abs(left[finite] - right[finite]).max(axis=1)
+        return Agreement(same, apart)
+
+    def change(self, name: str, case: SkeletonSequence, place: int) -> SkeletonSequence:
+        return CHANGES[name](case, place)
+
+    def changeable(self, test: ActionTestSet, classes: Sequence[str] | None) -> Sequence[int]:
+        meant = test.classes if classes is None else classes
+        return [place for place, case in enumerate(test.items) if test.classes[case.label] in meant]
+
+    def golden(self, folder: Path | None, classes: Sequence[str], *, synthetic: bool) -> GoldenSet:
+        found = read_golden(folder, classes, synthetic=synthetic)
+        return GoldenSet(found.cases.sequences, found.left_out, found.digest)
+
+    def golden_answers(self, answers: Answers, golden: GoldenSet, classes: Sequence[str]) -> tuple[GoldenAnswer, ...]:
+        return golden_answers(answers[SCORES], SequenceSet(tuple(classes), tuple(golden.items)))
+
+
+def _answered(scores: NDArray[np.float64], classes: Sequence[str]) -> NDArray[np.generic]:
+    """(n,) the answers: by name where there is a class list."""
+    best = scores.argmax(axis=1)
+    return np.asarray(np.array(list(classes), dtype=np.str_)[best] if classes else best)

@@ -1,0 +1,133 @@
+"""What a task adds to evaluation: its cases, what answers to them come to, and when two answers are the same.
+
+Found through the entry points `recognizer.evaluators`, see `recognizer.tasks`. Gates, statistics, sandbox and rollout
+know no task: they ask its evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.answers import Agreement, Answers
+from recognizer.evaluation.behaviour import GoldenAnswer
+from recognizer.evaluation.record import Evaluation
+from recognizer.evaluation.summands import Summands
+
+SetName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """What can be right or wrong in a test set: its cases, or what there is to be found in them; u of them.
+
+    Attributes:
+        right: (u,) whether the model was.
+        people: (u,) who is seen, which units are alike by; None where nobody knows.
+        slices: kind → (u,) the slice of each unit; None for one that is in none.
+    """
+
+    right: NDArray[np.bool_]
+    people: Sequence[str | None]
+    slices: Mapping[str, Sequence[str | None]]
+
+
+class Paired(NamedTuple):
+    """What each row adds to a metric, and (n,) who is seen in it."""
+
+    summands: Summands
+    people: Sequence[str | None]
+
+
+class TestSet(Protocol):
+    """Cases with what is true of them, ready to be held against answers.
+
+    Attributes:
+        classes: the ordered class list.
+        items: what a predictor's `inputs` takes, case by case.
+        people: (n,) who is seen; None where nobody knows.
+        truth: what is true, as arrays: kept beside a model's answers.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def items(self) -> Sequence[Any]: ...
+    @property
+    def people(self) -> Sequence[str | None]: ...
+    @property
+    def truth(self) -> Answers: ...
+
+    def __len__(self) -> int: ...
+
+    def evaluate(self, answers: Answers) -> Evaluation:
+        """All metrics of a model's answers; raises InputError for what are none."""
+
+    def units(self, answers: Answers) -> Units:
+        """What was right."""
+
+    def paired(self, metric: str, answers: Answers) -> Paired:
+        """What each case adds to a metric of `Evaluator.metrics`."""
+
+
+class GoldenSet(NamedTuple):
+    """Golden cases for one model: what `inputs` takes; how many are not for it; SHA-256 over what they say."""
+
+    items: Sequence[Any]
+    left_out: int
+    digest: str
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Judges answers of one task.
+
+    Attributes:
+        metrics: that are a smooth function of sums over rows, so that two models can be compared case by case.
+        kinds: of slices.
+        changes: of a case that should not change the answer, by name.
+    """
+
+    task: str
+    metrics: tuple[str, ...]
+    kinds: tuple[str, ...]
+    changes: tuple[str, ...]
+
+    def test_set(self, cases: Any, *, least: int = 1) -> TestSet:
+        """Cases as `load` gives them, in slices; smaller ones than `least` of a kind are one."""
+
+    def load(self, snapshot: Path, name: SetName) -> Any:
+        """One set of a snapshot; opens no other."""
+
+    def compare(
+        self, first: Answers, second: Answers, classes: Sequence[str] = (), others: Sequence[str] = ()
+    ) -> Agreement:
+        """Two models' answers to the same cases, each with its class list; without, they have the same.
+
+        Raises:
+            InputError: they are no answers to the same cases.
+        """
+
+    def change(self, name: str, case: Any, place: int) -> Any:
+        """The case as a change of `changes` makes it; place: its own in the set."""
+
+    def changeable(self, test: TestSet, classes: Sequence[str] | None) -> Sequence[int]:
+        """Places of the cases that a change is meant for; classes: None for all."""
+
+    def golden(self, folder: Path | None, classes: Sequence[str], *, synthetic: bool) -> GoldenSet:
+        """The golden cases of a folder for a model of these classes.
+
+        Args:
+            synthetic: whether it learned from synthetic data, and so is asked for made-up cases as well.
+
+        Raises:
+            FormatError: a file there is damaged.
+        """
+
+    def golden_answers(self, answers: Answers, golden: GoldenSet, classes: Sequence[str]) -> tuple[GoldenAnswer, ...]:
+        """How the golden cases were answered."""
