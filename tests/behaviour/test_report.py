@@ -367,7 +367,7 @@ def test_what_it_costs_how_it_behaves_and_what_the_service_made_of_it(tmp_path):
         for fact in (
             "Candidate p50 2.50 ms, p95 36.25 ms; champion p50 3 ms",
             "1 of 2 golden cases were answered otherwise than they must be: fall 1 was answered lying, must be falling",
-            "1 more is of classes that the model does not know",
+            "1 more is of other classes or made-up people",
             "drop joint",
             "95 %",
             "1,000 recorded requests",
