@@ -343,7 +343,7 @@ def test_the_candidate_beside_the_champion_and_the_best_before(tmp_path):
 def test_a_margin_that_is_far_away_is_told_in_words(tmp_path):
     plain = CONFIG.model_dump()
     plain["gates"]["relative"]["accuracy"]["margin"] = 1.0
-    page, _ = written(tmp_path, judged(evaluation(1), evaluation(2), gates=GateConfig.model_validate(plain)))
+    page, _ = written(tmp_path, judged(evaluation(1), evaluation(2), gates=GateConfig.read(plain, task="action")))
     assert "The margin, 1.000, lies far away" in page.words
 
 
