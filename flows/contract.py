@@ -1,23 +1,21 @@
 """The data contract of a snapshot: what must hold before a model may be trained on it.
 
-Great Expectations looks at three tables (sequences, frames, classes) and writes Data Docs; each expectation becomes
-one check of the gate `contract`. Limits come from `prepare.<task>.contract` of params.yaml.
+Great Expectations looks at the task's tables and writes Data Docs; each expectation becomes one check of the gate
+`contract`. Limits come from `prepare.<task>.contract` of params.yaml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flows.expectations import Measurement, Suite, Table, validate
-from flows.limits import ContractLimits
-from flows.rules import SETS, Rule, make_rules
+from flows.expectations import Measurement, Suite, validate
 from recognizer.checks import Check, Verdict, figure
+from recognizer.contract import Inspection, Rule, Table
 from recognizer.errors import RecognizerError
 from recognizer.home import atomic_folder
 from recognizer.report import Finding
@@ -35,30 +33,21 @@ class Contract:
     findings: tuple[Finding, ...] = ()
 
 
-def check_contract(
-    sequence_table: Table,
-    frame_table: Table,
-    *,
-    limits: Mapping[str, Any],
-    previous_count: int | None,
-    docs_folder: Path,
-) -> Contract:
-    """Judge a snapshot by its tables (see `recognizer.tables`); Data Docs replace what is in `docs_folder`.
+def check_contract(inspect: Callable[[], Inspection], *, docs_folder: Path) -> Contract:
+    """Judge a snapshot by its tables; Data Docs replace what is in `docs_folder`.
 
     Args:
-        limits: section `contract` of the stage `prepare`.
-        previous_count: sequences of the snapshot before; None when there is none to compare with.
+        inspect: what is looked at, see `recognizer.evaluator`; what breaks there is an ERROR too.
 
     Raises:
         UsageError: the limits are not usable.
         StorageError: Data Docs could not be written.
     """
-    bounds = ContractLimits.read(limits)
     try:
-        rules = make_rules(bounds, previous_count)
-        tables = _tables(sequence_table, frame_table)
+        inspection = inspect()
+        tables, rules = inspection.tables, inspection.rules
         suites = [
-            Suite(name, table, INDEX[name], tuple(rule.expectation for rule in rules[name]))
+            Suite(name, table, inspection.index[name], tuple(rule.expectation for rule in rules[name]))
             for name, table in tables.items()
         ]
         with atomic_folder(docs_folder) as folder:
@@ -72,47 +61,11 @@ def check_contract(
         raise
     except Exception as error:  # what breaks inside a library must not pass for a verdict about the data
         return Contract((Check.unmeasured(GATE, GATE, f"Great Expectations: {type(error).__name__}: {error}"),))
-    if previous_count is None:
-        n = len(sequence_table["name"])
-        reason = f"volume: {n:,} sequences; no snapshot before to compare with"
+    if inspection.first:
+        n = inspection.count
+        reason = f"volume: {n:,} {inspection.cases}; no snapshot before to compare with"
         checks.append(Check(GATE, "volume", float(n), None, "min", None, n, Verdict.PASSED, reason))
     return Contract(tuple(checks), tuple(finding for finding in findings if finding is not None))
-
-
-INDEX = {
-    "sequences": ("set", "name", "subject"),
-    "frames": ("set", "name", "person", "frame"),
-    "classes": ("class_name",),
-}
-
-
-def _tables(sequences: Table, frames: Table) -> dict[str, Table]:
-    """The tables with the columns that expectations need beside the given ones."""
-    part, labels = sequences["set"], sequences["class_name"]
-    in_train = np.isin(labels, labels[part == "train"])
-    sequences = {
-        **sequences,
-        "sets_with_class": in_train.astype(np.int64),
-        "sets_with_content": _sets_with(sequences["content_hash"], part),
-        # nobody knows whether two unknown people are one
-        "sets_with_subject": np.where(sequences["subject"] == "", np.nan, _sets_with(sequences["subject"], part)),
-    }
-    ends = np.stack([-frames["x_min"], frames["x_max"] - 1, -frames["y_min"], frames["y_max"] - 1])
-    frames = {**frames, "outside": np.where(np.isnan(ends).all(axis=0), np.nan, np.max(ends, axis=0))}
-    names = np.unique(labels)
-    counts = {one: np.array([np.sum((part == one) & (labels == name)) for name in names]) for one in SETS}
-    imbalance = counts["train"].max() / np.maximum(counts["train"], 1)
-    return {
-        "sequences": sequences,
-        "frames": frames,
-        "classes": {"class_name": names, **counts, "imbalance": imbalance},
-    }
-
-
-def _sets_with(values: NDArray[Any], part: NDArray[Any]) -> NDArray[np.int64]:
-    """In how many sets each row's value stands."""
-    _, inverse = np.unique(values, return_inverse=True)
-    return np.asarray(sum(np.isin(inverse, inverse[part == one]).astype(np.int64) for one in SETS), np.int64)
 
 
 def _check(rule: Rule, measured: Measurement, table: Table) -> Check:

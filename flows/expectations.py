@@ -8,28 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+from recognizer.contract import Expectation, Table
 
 if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
-
-Table = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """One expectation about a table.
-
-    Attributes:
-        kind: class of `great_expectations.expectations`.
-        options: its arguments.
-        says: one line for Data Docs.
-    """
-
-    name: str
-    kind: str
-    options: Mapping[str, Any]
-    says: str
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,11 @@ from recognizer.night import Step, night_of
 from recognizer.package import MODEL, PackageStore
 from recognizer.params import load_params
 from recognizer.settings import Settings
-from recognizer.snapshot import SnapshotCard, read_set, read_snapshot
+from recognizer.snapshot import SnapshotCard, read_snapshot
 from recognizer.store import Store, leases, rollouts, snapshots
 from recognizer.store import checks as stored_checks
 from recognizer.store.leases import Lease
 from recognizer.store.served import read_served
-from recognizer.tables import frame_table, sequence_table
 from recognizer.tasks import load_evaluator, load_predictor
 
 log = structlog.get_logger("recognizer.register")
@@ -104,7 +104,7 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     mend_champion(settings.home, store, task)  # nothing may be held against a package that somebody changed
     folder = restore_snapshot(settings.home, task, snapshot)
     facts = read_snapshot(folder)
-    sets = {name: read_set(folder, name) for name in ("train", "validation", "test")}
+    evaluator = load_evaluator(task)
     lineage = find_lineage(settings.home, store, task, facts.classes)
     packages = PackageStore(settings.home.packages)
     same_lineage = lineage.champion is not None and lineage.classes == facts.classes
@@ -120,18 +120,15 @@ def _register(settings: Settings, store: Store, request: RegisterRequest, snapsh
     )
     with foreign.laid_out(request.model, description) as exported:
         predictor = load_predictor(task)(exported, threads=settings.session_threads)
-        foreign.require_inputs(description["inputs"], predictor.inputs(sets["test"].sequences[:1]), request.model)
-        test = make_test_set(load_evaluator(task), sets["test"], gates)
+        test = make_test_set(evaluator, evaluator.load(folder, "test"), gates)
+        foreign.require_inputs(description["inputs"], predictor.inputs(test.items[:1]), request.model)
         forms = measure_forms(inputs, gates, test, exported, reference=None)
     measured, _ = forms[FLOAT]
     if measured.candidate is None:
         raise InputError(str(measured.problem), where=str(request.model), hint="mend the model, then register it again")
     night = night_of(datetime.now(UTC), settings.zone, settings.night_start)
     contract = check_contract(
-        sequence_table(sets),
-        frame_table(sets),
-        limits=params.need("prepare", "contract"),
-        previous_count=None,
+        partial(evaluator.inspect, folder, params.need("prepare", "contract"), previous_count=None),
         docs_folder=settings.home.reports / task / f"{night}-register" / "data_docs",
     )
     model = sha256_file(request.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flows import stages
@@ -26,10 +27,10 @@ from recognizer.home import atomic_write
 from recognizer.night import Outcome, Step, judge_night
 from recognizer.package import PackageCard
 from recognizer.report import Finding
-from recognizer.snapshot import SnapshotCard, read_set
+from recognizer.snapshot import SnapshotCard
 from recognizer.store import checks as stored_checks
 from recognizer.store import nights, rollouts, served, snapshots
-from recognizer.tables import frame_table, sequence_table
+from recognizer.tasks import load_evaluator
 
 
 def check_data(run: NightRun) -> NightResult | None:
@@ -38,14 +39,10 @@ def check_data(run: NightRun) -> NightResult | None:
     def work() -> Mapping[str, Any]:
         from flows.contract import check_contract
 
-        sets = {name: read_set(run.inputs.snapshot, name) for name in ("train", "validation", "test")}
-        contract = check_contract(
-            sequence_table(sets),
-            frame_table(sets),
-            limits=run.inputs.params.need("prepare", "contract"),
-            previous_count=_previous_count(run),
-            docs_folder=run.report_folder / "data_docs",
-        )
+        limits = run.inputs.params.need("prepare", "contract")
+        evaluator, before = load_evaluator(run.row.task), _previous_count(run)
+        inspect = partial(evaluator.inspect, run.inputs.snapshot, limits, before)
+        contract = check_contract(inspect, docs_folder=run.report_folder / "data_docs")
         return {
             "checks": [check.as_dict() for check in contract.checks],
             "findings": [finding.as_dict() for finding in contract.findings],

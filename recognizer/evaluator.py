@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.answers import Agreement, Answers
+from recognizer.contract import Inspection
 from recognizer.evaluation.behaviour import GoldenAnswer
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.summands import Summands
@@ -85,7 +86,7 @@ class GoldenSet(NamedTuple):
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Judges answers of one task.
+    """Judges data and answers of one task.
 
     Attributes:
         metrics: that are a smooth function of sums over rows, so that two models can be compared case by case.
@@ -103,6 +104,17 @@ class Evaluator(Protocol):
 
     def load(self, snapshot: Path, name: SetName) -> Any:
         """One set of a snapshot; opens no other."""
+
+    def inspect(self, snapshot: Path, limits: Mapping[str, Any], previous_count: int | None) -> Inspection:
+        """What the data contract looks at.
+
+        Args:
+            limits: section `contract` of the stage `prepare`.
+            previous_count: cases of the snapshot before; None when there is none to compare with.
+
+        Raises:
+            UsageError: the limits are not usable.
+        """
 
     def compare(
         self, first: Answers, second: Answers, classes: Sequence[str] = (), others: Sequence[str] = ()

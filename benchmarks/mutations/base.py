@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from flows.contract import check_contract
 from flows.inputs import Best, StageInputs
 from flows.measuring import answer, make_test_set
 from flows.sandbox.candidate import try_candidate
+from recognizer.action.contract import inspect_tables
 from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.blessing import bless
 from recognizer.card import PackageCard
@@ -184,13 +185,9 @@ class Night:
 
     def contract_of(self, sets: Mapping[str, SequenceSet]) -> tuple[Check, ...]:
         """The data contract of these sets, after a snapshot as large as the sound one."""
-        return check_contract(
-            sequence_table(sets),
-            frame_table(sets),
-            limits=self.params.need("prepare", "contract"),
-            previous_count=sum(map(len, self.sets.values())),
-            docs_folder=self.folder / "data_docs",
-        ).checks
+        limits, before = self.params.need("prepare", "contract"), sum(map(len, self.sets.values()))
+        inspect = partial(inspect_tables, sequence_table(sets), frame_table(sets), limits, before)
+        return check_contract(inspect, docs_folder=self.folder / "data_docs").checks
 
     def card(self, **changes: Any) -> PackageCard:
         """The candidate's card, as a night writes it."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizer.action.contract import inspect_tables
 from recognizer.answers import Agreement, Answers, require_like
+from recognizer.contract import Inspection
 from recognizer.evaluation.behaviour import GoldenAnswer, golden_answers
 from recognizer.evaluation.classification import PAIRED, evaluate_classification, summands
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.slices import KINDS, Slices, sequence_slices
-from recognizer.evaluator import GoldenSet, Paired, SetName, Units
+from recognizer.evaluator import GoldenSet, Paired, Units
 from recognizer.golden import read_golden
 from recognizer.perturbation import CHANGES
 from recognizer.sequences import SequenceSet, SkeletonSequence
-from recognizer.snapshot import read_set
+from recognizer.snapshot import SetName, read_set
+from recognizer.tables import frame_table, sequence_table
 
+SETS: tuple[SetName, ...] = ("train", "validation", "test")
 SCORES = "scores"
 """The one array of an answer: (n, k) float32, rows sum to 1; the answer is the first highest."""
 
@@ -74,6 +78,10 @@ class ActionEvaluator:
 
     def load(self, snapshot: Path, name: SetName) -> SequenceSet:
         return read_set(snapshot, name)
+
+    def inspect(self, snapshot: Path, limits: Mapping[str, Any], previous_count: int | None) -> Inspection:
+        sets: dict[str, SequenceSet] = {name: read_set(snapshot, name) for name in SETS}
+        return inspect_tables(sequence_table(sets), frame_table(sets), limits, previous_count)
 
     def compare(
         self, first: Answers, second: Answers, classes: Sequence[str] = (), others: Sequence[str] = ()

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import yaml
 
 from flows.contract import check_contract
+from recognizer.action.contract import inspect_tables
 from recognizer.checks import Verdict
 from recognizer.errors import ReadOnlyHome, StorageError, UsageError
 from recognizer.home import checkout
@@ -52,9 +54,8 @@ def judge(tables, tmp_path):
         sequences, frames = ({name: column.copy() for name, column in table.items()} for table in tables)
         if change:
             change(sequences, frames)
-        checks = check_contract(
-            sequences, frames, limits=limits, previous_count=previous_count, docs_folder=docs
-        ).checks
+        inspect = partial(inspect_tables, sequences, frames, limits, previous_count)
+        checks = check_contract(inspect, docs_folder=docs).checks
         assert len({check.name for check in checks}) == len(checks)
         assert {check.gate for check in checks} == {"contract"}
         return {check.name: check for check in checks}
@@ -102,7 +103,7 @@ def broken(tables, tmp_path_factory):
     sequences, frames = ({name: column.copy() for name, column in table.items()} for table in tables)
     damage(sequences, frames)
     docs = tmp_path_factory.mktemp("damaged") / "docs"
-    return check_contract(sequences, frames, limits=LIMITS, previous_count=None, docs_folder=docs)
+    return check_contract(partial(inspect_tables, sequences, frames, LIMITS, None), docs_folder=docs)
 
 
 @pytest.fixture(scope="module")
@@ -223,17 +224,21 @@ def test_docs_that_cannot_be_written_stop_the_step(judge, tmp_path):
 def test_says_nothing_of_its_own_and_writes_nowhere_else(tmp_path):
     script = """
 import numpy as np
+from functools import partial
+from functools import partial
 from pathlib import Path
 from recognizer.ingest.split import cut
 from recognizer.synthetic import generate
 from recognizer.tables import frame_table, sequence_table
+from recognizer.action.contract import inspect_tables
 from flows.contract import check_contract
 import yaml
 from recognizer.home import checkout
 split = cut(generate(160))
 sets = {"train": split.train, "validation": split.validation, "test": split.test}
 limits = yaml.safe_load((checkout() / "params.yaml").read_text())["prepare"]["action"]["contract"]
-check_contract(sequence_table(sets), frame_table(sets), limits=limits, previous_count=None, docs_folder=Path("docs"))
+inspect = partial(inspect_tables, sequence_table(sets), frame_table(sets), limits, None)
+check_contract(inspect, docs_folder=Path("docs"))
 """
     done = subprocess.run(
         [sys.executable, "-c", script],

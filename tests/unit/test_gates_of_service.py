@@ -61,7 +61,12 @@ def test_golden_cases(make, golden, verdict, words):
         ((Invariance("shift", 0.98, 0.1, 0.0, 50),), "shift", P, "shift 0.980 ≥ 0.980 on 50 cases keep their answer"),
         ((Invariance("shift", 0.96, 0.1, 0.0, 50),), "shift", F, "shift 0.960 < 0.980"),
         ((Invariance("shift", 1.0, 0.0, 0.0, 50),), "drop_joint", E, "drop_joint was not tried"),
-        ((Invariance("mirror", 0.0, None, None, 0),), "mirror", P, "the model knows none of the classes that mirror is"),
+        (
+            (Invariance("mirror", 0.0, None, None, 0),),
+            "mirror",
+            P,
+            "the model knows none of the classes that mirror",
+        ),
     ],
 )
 def test_changes_that_must_not_matter(make, invariances, name, verdict, words):

@@ -1,40 +1,22 @@
-"""What the data contract expects of each table, as Great Expectations' expectations with words for their outcome."""
+"""What the data contract expects of skeleton sequences, with words for the outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.expectations import Expectation, Table
-from flows.limits import ContractLimits
-from recognizer.checks import Direction
+from recognizer.action.limits import ContractLimits
+from recognizer.contract import Expectation, Rule, Table
 
 SETS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
-class Rule:
-    """An expectation about rows or about a whole column, and how its outcome is told.
-
-    Attributes:
-        broken: what is said of the rows that break it, such as "have fewer than 5 frames".
-        rows: what a row is.
-        limit: for rows, the share of them that may break it; else the bound of the observed value.
-        names: column that names an offending row.
-        offenders: for whole columns, which rows of the table are at fault.
-    """
-
-    expectation: Expectation
-    broken: str
-    limit: float
-    rows: str = "sequences"
-    names: str = "name"
-    direction: Direction = "max"
-    offenders: Callable[[Table], NDArray[np.bool_]] | None = None
+def _rule(expectation: Expectation, broken: str, limit: float, **more: Any) -> Rule:
+    return Rule(expectation, broken, limit, **{"rows": "sequences", "names": "name", **more})
 
 
 def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, list[Rule]]:
@@ -52,12 +34,12 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
 
     frames, people, visibility, margin = bounds.frames, bounds.people, bounds.visibility, bounds.coordinates.margin
     sequences = [
-        Rule(
+        _rule(
             between("known_classes", "sets_with_class", 1, None, 0.0, "Every class stands in train, too."),
             "have a class that train does not have",
             0.0,
         ),
-        Rule(
+        _rule(
             between(
                 "frames",
                 "frames",
@@ -69,7 +51,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             f"have fewer than {frames.min:,} or more than {frames.max:,} frames",
             frames.allowed,
         ),
-        Rule(
+        _rule(
             between(
                 "people",
                 "people",
@@ -81,7 +63,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             f"show fewer than {people.min:,} or more than {people.max:,} people",
             people.allowed,
         ),
-        Rule(
+        _rule(
             between(
                 "visibility",
                 "visible_share",
@@ -93,7 +75,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             f"show less than {visibility.min:.0%} of their joints",
             visibility.allowed,
         ),
-        Rule(
+        _rule(
             Expectation(
                 "duplicates",
                 "ExpectColumnValuesToBeUnique",
@@ -103,12 +85,12 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             "are the same movement as another",
             bounds.duplicates.allowed,
         ),
-        Rule(
+        _rule(
             between("shared_recordings", "sets_with_content", 1, 1, 0.0, "No movement stands in two sets."),
             "are the same movement as one in another set",
             0.0,
         ),
-        Rule(
+        _rule(
             between(
                 "alike_recordings",
                 "nearest_elsewhere",
@@ -120,7 +102,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             f"move as one in another set does, by less than {bounds.alike.distance:g} of a body's spread",
             bounds.alike.allowed,
         ),
-        Rule(
+        _rule(
             between("shared_subjects", "sets_with_subject", 1, 1, 0.0, "No person stands in two sets."),
             "show a person who stands in another set too",
             0.0,
@@ -130,7 +112,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
     if previous_count is not None:
         least = ceil(bounds.volume * previous_count)
         sequences.append(
-            Rule(
+            _rule(
                 Expectation(
                     "volume",
                     "ExpectTableRowCountToBeBetween",
@@ -143,7 +125,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             )
         )
     seen = [
-        Rule(
+        _rule(
             between(
                 "coordinates",
                 "outside",
@@ -156,7 +138,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             bounds.coordinates.allowed,
             rows="rows (person and frame)",
         ),
-        Rule(
+        _rule(
             between("scores", "score_mean", 0.0, 1.0, 0.0, "Scores lie in 0 to 1."),
             "have a mean score outside 0 to 1",
             0.0,
@@ -171,7 +153,7 @@ def _class_rules(bounds: ContractLimits) -> list[Rule]:
         return lambda table: np.asarray(table[part] < least)
 
     cases = [
-        Rule(
+        _rule(
             Expectation(
                 f"cases_{part}",
                 "ExpectColumnMinToBeBetween",
@@ -187,7 +169,7 @@ def _class_rules(bounds: ContractLimits) -> list[Rule]:
         )
         for part, least in ((part, getattr(bounds.cases, part)) for part in SETS)
     ]
-    balance = Rule(
+    balance = _rule(
         Expectation(
             "balance",
             "ExpectColumnMaxToBeBetween",
