@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from flows import measuring
@@ -19,6 +18,7 @@ from recognizer.evaluation.significance import McNemar
 from recognizer.evaluator import Evaluator
 from recognizer.gates import GateConfig
 from recognizer.gates.config import Allowance, SliceGate
+from recognizer.ingest.origin import DataFile
 from recognizer.keys import Keyring
 from recognizer.package import PackageCard, PackageStore
 from recognizer.params import load_params
@@ -38,16 +38,14 @@ class ComparisonRequest:
 
     Attributes:
         first, second: `champion`, a version number, or a digest.
-        data: a data file, all of whose sequences are asked; None for the newest snapshot's frozen test set.
+        data: a data file, all of whose cases are asked; None for the newest snapshot's frozen test set.
         costs: whether to measure what both cost, which takes seconds.
     """
 
     task: str
     first: str
     second: str
-    data: Path | None = None
-    meta: Path | None = None
-    subject_pattern: str | None = None
+    data: DataFile | None = None
     costs: bool = True
 
 
@@ -138,7 +136,7 @@ def compare_versions(settings: Settings, store: Store, request: ComparisonReques
     packages, keyring = PackageStore(settings.home.packages), Keyring.open(settings.home.keys)
     card, others = (packages.verify(version.digest, keyring) for version in (one, other))
     _require_one_class_list(one, card, other, others)
-    cases = judged_cases(settings, store, task, card.classes, request.data, request.meta, request.subject_pattern)
+    cases = judged_cases(settings, store, task, card.classes, request.data)
     evaluator = load_evaluator(task)
     config = _all_of(evaluator, GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task))
     test = measuring.make_test_set(evaluator, cases, config)
@@ -153,7 +151,7 @@ def compare_versions(settings: Settings, store: Store, request: ComparisonReques
         costs = measure_footprints(task, folders, test.items, threads=settings.session_threads)
     return Comparison(
         task=task,
-        source="the frozen test set" if request.data is None else str(request.data),
+        source="the frozen test set" if request.data is None else str(request.data.path),
         n=len(test),
         people=len(set(test.people) - {None}),
         first=Side(one.version, one.digest, test.evaluate(answers), _verdicts(store, one.digest), costs[0]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from flows.measuring import answer, make_test_set
@@ -10,14 +9,11 @@ from flows.snapshots import restore_snapshot
 from flows.standing import resolve_version
 from recognizer.errors import LabelError, NotFound
 from recognizer.gates import GateConfig
-from recognizer.ingest.meta import Meta, read_meta
-from recognizer.ingest.read import read_recorded
+from recognizer.ingest.origin import DataFile
 from recognizer.keys import Keyring
 from recognizer.package import PackageStore
 from recognizer.params import load_params
-from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
-from recognizer.snapshot import read_set
 from recognizer.store import Store, snapshots
 from recognizer.tasks import load_evaluator, load_predictor
 
@@ -27,15 +23,13 @@ def evaluate_version(
     store: Store,
     task: str,
     model: str,
-    data: Path | None,
-    meta: Path | None,
-    subject_pattern: str | None,
+    data: DataFile | None,
 ) -> dict[str, Any]:
     """Evaluate a version; the package is verified first.
 
     Args:
         model: `champion`, a version number, or a digest.
-        data: a data file, all of whose sequences are judged; None for the newest snapshot's frozen test set.
+        data: a data file, all of whose cases are judged; None for the newest snapshot's frozen test set.
 
     Returns:
         `{task, version, digest, n, classes, metrics, per_class, slices, confusion, reliability}`.
@@ -48,7 +42,7 @@ def evaluate_version(
     version = resolve_version(store, task, model)
     packages = PackageStore(settings.home.packages)
     card = packages.verify(version.digest, Keyring.open(settings.home.keys))
-    cases = judged_cases(settings, store, task, card.classes, data, meta, subject_pattern)
+    cases = judged_cases(settings, store, task, card.classes, data)
     predictor = load_predictor(task)(packages.path(version.digest), threads=settings.session_threads)
     gates = GateConfig.read(load_params(settings.home.params, task)["evaluate"], task=task)
     test = make_test_set(load_evaluator(task), cases, gates)
@@ -61,21 +55,20 @@ def judged_cases(
     store: Store,
     task: str,
     classes: tuple[str, ...],
-    data: Path | None,
-    meta: Path | None,
-    subject_pattern: str | None,
-) -> SequenceSet:
-    """The newest snapshot's frozen test set, or all sequences of a data file; of exactly these classes.
+    data: DataFile | None,
+) -> Any:
+    """The newest snapshot's frozen test set, or all cases of a data file; of exactly these classes.
 
     Raises:
         NotFound: nothing was ingested.
         InputError: the file cannot be used, or its labels are others.
     """
+    evaluator = load_evaluator(task)
     if data is None:
         newest = snapshots.latest(store, task)
         if newest is None:
             raise NotFound(f"no data was ingested for task {task!r}", hint="name a file with --data")
-        test = read_set(restore_snapshot(settings.home, task, newest.id), "test")
+        test = evaluator.load(restore_snapshot(settings.home, task, newest.id), "test")
         if test.classes != classes:
             raise LabelError(
                 f"the newest snapshot's classes are {list(test.classes)}, the model's are {list(classes)}",
@@ -83,5 +76,4 @@ def judged_cases(
                 hint="name a file of the model's classes with --data",
             )
         return test
-    facts = read_meta(meta) if meta else Meta()
-    return read_recorded(data, meta=facts, subject_pattern=subject_pattern, classes=classes).sequences
+    return evaluator.read(data, classes)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from flows.lineage import Lineage, find_lineage, pin_inputs
 from flows.snapshots import add_snapshot, incoming
 from recognizer.errors import NotFound, TrustError
-from recognizer.ingest.meta import Meta, read_meta
-from recognizer.ingest.read import read_recorded
-from recognizer.ingest.recorded import Recorded
-from recognizer.ingest.split import cut
+from recognizer.ingest.origin import Origin
 from recognizer.params import load_params
 from recognizer.settings import Settings
-from recognizer.snapshot import SnapshotCard, write_snapshot
+from recognizer.snapshot import SnapshotCard
 from recognizer.store import Store, snapshots
-from recognizer.tasks import load_trainer
+from recognizer.tasks import load_evaluator
 
 log = structlog.get_logger("recognizer.ingest")
 
@@ -28,17 +24,12 @@ class IngestRequest:
     """What to read.
 
     Attributes:
-        path: a data file; None with `synthetic`.
-        synthetic: how many sequences to generate instead.
         seed: of the generator, and of cutting sets by subject.
         if_empty: do nothing when the task has a snapshot.
     """
 
     task: str
-    path: Path | None = None
-    meta: Path | None = None
-    subject_pattern: str | None = None
-    synthetic: int | None = None
+    origin: Origin
     seed: int = 0
     if_empty: bool = False
 
@@ -70,18 +61,16 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
         StorageError: the home did not take it; nothing half-written is left.
     """
     task = request.task
-    load_trainer(task)
+    evaluator = load_evaluator(task)
     known = snapshots.latest(store, task)
     if request.if_empty and known is not None:
         card = SnapshotCard.model_validate(known.card)
         return Ingested(task, known.id, card, new=False, kept=True)
-    share = load_params(settings.home.params, task).share("prepare", "validation_share")
-    recorded = _read(request)
-    split = cut(recorded, validation_share=share, seed=request.seed)
+    params = load_params(settings.home.params, task)
     settings.home.prepare()
     with incoming(settings.home, task) as folder:
         # in a folder of its own: writing replaces a folder as a whole, and the one from `incoming` is held by a lock
-        card = write_snapshot(split, folder / "snapshot", task=task, source=recorded.source)
+        card = evaluator.ingest(request.origin, folder / "snapshot", params, seed=request.seed)
         snapshot = add_snapshot(settings.home, task, folder / "snapshot")
     new = snapshots.find(store, task, snapshot) is None
     snapshots.record(store, task=task, id=snapshot, card=card.model_dump(mode="json"))
@@ -93,14 +82,3 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
     pin_inputs(settings.home, task, snapshot, lineage, {})
     log.info("ingested", task=task, snapshot=snapshot, new=new, source=card.source.name)
     return Ingested(task, snapshot, card, new=new, new_labels=not lineage.knows(card.classes))
-
-
-def _read(request: IngestRequest) -> Recorded:
-    if request.synthetic is not None:
-        from recognizer.synthetic import generate
-
-        return generate(request.synthetic, seed=request.seed)
-    if request.path is None:
-        raise NotFound("no data file was named", hint=f"recognizer ingest {request.task} FILE")
-    meta = read_meta(request.meta) if request.meta else Meta()
-    return read_recorded(request.path, meta=meta, subject_pattern=request.subject_pattern)

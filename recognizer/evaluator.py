@@ -1,4 +1,4 @@
-"""What a task adds to evaluation: its cases, what answers to them come to, and when two answers are the same.
+"""What a task knows of its data and answers: how they are read, what they come to, and when two are the same.
 
 Found through the entry points `recognizer.evaluators`, see `recognizer.tasks`. Gates, statistics, sandbox and rollout
 know no task: they ask its evaluator.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,9 @@ from recognizer.contract import Inspection
 from recognizer.evaluation.behaviour import GoldenAnswer
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.summands import Summands
-
-SetName = Literal["train", "validation", "test"]
+from recognizer.ingest.origin import DataFile, Origin
+from recognizer.params import StageParams
+from recognizer.snapshot import SetName, SnapshotCard
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,28 @@ class Evaluator(Protocol):
 
     def test_set(self, cases: Any, *, least: int = 1) -> TestSet:
         """Cases as `load` gives them, in slices; smaller ones than `least` of a kind are one."""
+
+    def ingest(self, origin: Origin, destination: Path, params: StageParams, *, seed: int) -> SnapshotCard:
+        """Read or generate data, cut them into three sets that share no subject, and write a snapshot's folder.
+
+        The same origin, parameters and seed give the same content.
+
+        Args:
+            destination: does not exist yet; it appears whole or not at all.
+            params: of the task.
+            seed: of the generator, and of the cut.
+
+        Raises:
+            InputError, UsageError: the file, or its split, cannot be used.
+            StorageError: the disk did not take it.
+        """
+
+    def read(self, file: DataFile, classes: Sequence[str]) -> Any:
+        """All cases of a file, whatever split it brings along.
+
+        Raises:
+            InputError, UsageError: it cannot be used, or its class list is another.
+        """
 
     def load(self, snapshot: Path, name: SetName) -> Any:
         """One set of a snapshot; opens no other."""

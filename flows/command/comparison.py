@@ -49,8 +49,8 @@ def compare(
 
     settings = begin()
     require_task(task)
-    require_data(data, meta, subject_pattern, f"compare {task} {first} {second}")
-    request = ComparisonRequest(task, first, second, data, meta, subject_pattern, costs=not no_costs)
+    file = require_data(data, meta, subject_pattern, f"compare {task} {first} {second}")
+    request = ComparisonRequest(task, first, second, file, costs=not no_costs)
     with existing_store(settings, task) as store:
         found = compare_versions(settings, store, request)
     if as_json:

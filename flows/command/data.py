@@ -46,18 +46,20 @@ def ingest(
     from flows.held_out import find_held_out
     from flows.ingestion import IngestRequest, ingest_recordings
     from recognizer.errors import UsageError
+    from recognizer.ingest.origin import DataFile, Generated
 
     if (path is None) == (not synthetic):
         raise UsageError(
             "give either PATH or --synthetic",
             hint=f"recognizer ingest {task} FILE, or recognizer ingest {task} --synthetic",
         )
+    origin = Generated(count) if path is None else DataFile(path, meta, subject_pattern)
     settings = begin()
     with writable_store(settings) as store:
         ingested = ingest_recordings(
             settings,
             store,
-            IngestRequest(task, path, meta, subject_pattern, count if synthetic else None, seed, if_empty),
+            IngestRequest(task, origin, seed, if_empty),
         )
         held_out = find_held_out(settings, store, task, ingested.card.test_digest)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recognizer.errors import NoStore, NotFound, UsageError
+from recognizer.ingest.origin import DataFile
 from recognizer.settings import Settings, load_settings
 from recognizer.store import Store, open_store
 
@@ -26,17 +27,20 @@ def writable_store(settings: Settings) -> Store:
     return open_store(settings.database_url)
 
 
-def require_data(data: Path | None, meta: Path | None, subject_pattern: str | None, command: str) -> None:
-    """See that nothing is said about a data file that was not named; command: to name one, without `recognizer`.
+def require_data(data: Path | None, meta: Path | None, subject_pattern: str | None, command: str) -> DataFile | None:
+    """The data file that was named, if any; command: to name one, without `recognizer`.
 
     Raises:
-        UsageError: it is.
+        UsageError: something is said about a file, and none is named.
     """
-    if data is None and (meta is not None or subject_pattern is not None):
+    if data is not None:
+        return DataFile(data, meta, subject_pattern)
+    if meta is not None or subject_pattern is not None:
         raise UsageError(
             "--meta and --subject-pattern say something about a data file, and none was named",
             hint=f"recognizer {command} --data FILE --meta META",
         )
+    return None
 
 
 def find_store(settings: Settings) -> Store | None:

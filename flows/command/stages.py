@@ -72,8 +72,8 @@ def evaluate(
 
     settings = begin()
     require_task(task)
-    require_data(data, meta, subject_pattern, f"evaluate {task}")
-    if model is None and data is None:
+    file = require_data(data, meta, subject_pattern, f"evaluate {task}")
+    if model is None and file is None:
         processed, inputs = settings.home.processed(task), pinned_inputs(settings.home, task)
         if not (processed / "exported" / "model.onnx").is_file():
             raise NotFound(
@@ -97,7 +97,7 @@ def evaluate(
         answer = {"task": task, **measured.candidate.as_dict()}
     else:
         with existing_store(settings, task) as store:
-            answer = evaluate_version(settings, store, task, model or "champion", data, meta, subject_pattern)
+            answer = evaluate_version(settings, store, task, model or "champion", file)
     if as_json:
         click.echo(json.dumps(answer))
     else:

@@ -19,9 +19,15 @@ from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.slices import KINDS, Slices, sequence_slices
 from recognizer.evaluator import GoldenSet, Paired, Units
 from recognizer.golden import read_golden
+from recognizer.ingest.meta import Meta, read_meta
+from recognizer.ingest.origin import DataFile, Generated, Origin
+from recognizer.ingest.read import read_recorded
+from recognizer.ingest.recorded import Recorded
+from recognizer.ingest.split import cut
+from recognizer.params import StageParams
 from recognizer.perturbation import CHANGES
 from recognizer.sequences import SequenceSet, SkeletonSequence
-from recognizer.snapshot import SetName, read_set
+from recognizer.snapshot import SetName, SnapshotCard, read_set, write_snapshot
 from recognizer.tables import frame_table, sequence_table
 
 SETS: tuple[SetName, ...] = ("train", "validation", "test")
@@ -75,6 +81,25 @@ class ActionEvaluator:
 
     def test_set(self, cases: SequenceSet, *, least: int = 1) -> ActionTestSet:
         return ActionTestSet(cases, sequence_slices(cases, least))
+
+    def ingest(self, origin: Origin, destination: Path, params: StageParams, *, seed: int) -> SnapshotCard:
+        share = params.share("prepare", "validation_share")
+        if isinstance(origin, Generated):
+            from recognizer.synthetic import generate
+
+            recorded = generate(origin.count, seed=seed)
+        else:
+            recorded = self._recorded(origin)
+        split = cut(recorded, validation_share=share, seed=seed)
+        return write_snapshot(split, destination, task=self.task, source=recorded.source)
+
+    def read(self, file: DataFile, classes: Sequence[str]) -> SequenceSet:
+        return self._recorded(file, tuple(classes)).sequences
+
+    @staticmethod
+    def _recorded(file: DataFile, classes: tuple[str, ...] | None = None) -> Recorded:
+        meta = read_meta(file.meta) if file.meta is not None else Meta()
+        return read_recorded(file.path, meta=meta, subject_pattern=file.subject_pattern, classes=classes)
 
     def load(self, snapshot: Path, name: SetName) -> SequenceSet:
         return read_set(snapshot, name)

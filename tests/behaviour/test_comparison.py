@@ -13,6 +13,7 @@ from flows.command.comparison import show_comparison
 from flows.comparison import ComparisonRequest, compare_versions
 from recognizer.errors import LabelError, NotFound, PackageTampered, UsageError
 from recognizer.evaluation.footprint import Footprint
+from recognizer.ingest.origin import DataFile
 from recognizer.store import checks as stored_checks
 from recognizer.store import open_store, versions
 
@@ -62,7 +63,7 @@ def compared(home, data):
     from recognizer.settings import Settings
 
     def compare(first, second, **more):
-        request = ComparisonRequest("action", first, second, data[0], data[1], **{"costs": False, **more})
+        request = ComparisonRequest("action", first, second, DataFile(*data), **{"costs": False, **more})
         with open_store(home.url) as store:
             return compare_versions(Settings(home=home.home), store, request)
 

@@ -23,6 +23,7 @@ from flows.night import NightRequest, NightResult
 from flows.nightly import go_through
 from flows.opening import open_night
 from recognizer.home import Home, checkout
+from recognizer.ingest.origin import DataFile, Generated
 from recognizer.settings import Settings
 from recognizer.store import Store, open_store
 
@@ -108,9 +109,10 @@ class Place:
         with open_night(self.settings, NightRequest("action", **request)) as night:
             return night if isinstance(night, NightResult) else go_through(night, steps.WORK)
 
-    def ingest(self, **request: Any) -> Ingested:
+    def ingest(self, *, path: Path | None = None, synthetic: int = 0, **request: Any) -> Ingested:
+        origin = Generated(synthetic) if path is None else DataFile(path, request.pop("meta", None))
         with self.store() as store:
-            return ingest_recordings(self.settings, store, IngestRequest("action", **request))
+            return ingest_recordings(self.settings, store, IngestRequest("action", origin, **request))
 
     def store(self) -> Store:
         return open_store(f"sqlite:///{self.home.store}")
