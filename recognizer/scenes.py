@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,16 @@ from recognizer.skeleton import JOINTS
 UNLABELLED, HIDDEN, SEEN = 0, 1, 2
 """What is known of a joint: nothing; where it is though something hides it; where it is, for everybody to see."""
 
+AREA_OF_BOX = 0.53
+"""What a person's segment covers of its box, where nobody has drawn the segment.
+
+Source: the evaluation of CrowdPose (xtcocotools `cocoeval.py`, `use_area=False`), whose annotations have no areas.
+"""
+
 
 @dataclass(frozen=True)
 class People:
-    """The n labelled people of one image.
+    """The n labelled people of one image; numbers are float32, or float64 where a file is judged to the last digit.
 
     Attributes:
         joints: (n, 17, 2) pixels, 0 where unlabelled.
@@ -36,10 +42,10 @@ class People:
         FormatError: shapes that do not agree, numbers that are not finite, or negative sizes.
     """
 
-    joints: NDArray[np.float32]
+    joints: NDArray[Any]
     labelled: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    areas: NDArray[np.float32]
+    boxes: NDArray[Any]
+    areas: NDArray[Any]
     crowd: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
@@ -79,22 +85,29 @@ class People:
 
 @dataclass(frozen=True)
 class FoundPeople:
-    """The n people that a model found in one image, the surest first.
+    """The n people that a model found in one image, the surest first; float32, or float64 as a file has them.
 
     Attributes:
         joints: (n, 17, 2) pixels of the image.
         visibility: (n, 17) in [0, 1].
         boxes: (n, 4) x, y, width, height in pixels of the image.
-        scores: (n,) in [0, 1].
+        scores: (n,) in [0, 1]; of other models any number, the higher the surer.
     """
 
-    joints: NDArray[np.float32]
-    visibility: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    joints: NDArray[Any]
+    visibility: NDArray[Any]
+    boxes: NDArray[Any]
+    scores: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @classmethod
+    def nobody(cls) -> Self:
+        """Where a model found no one."""
+        k = len(JOINTS)
+        parts = ((0, k, 2), (0, k), (0, 4), (0,))
+        return cls(*(np.zeros(shape, np.float32) for shape in parts))
 
 
 @dataclass(frozen=True)
