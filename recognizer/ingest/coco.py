@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from recognizer.errors import FormatError
-from recognizer.evaluation.summands import Floats, Ints
 from recognizer.ingest.json_numbers import (
     FARTHEST,
+    Floats,
     fault,
     number_table,
     read_json,
@@ -291,8 +291,6 @@ def in_our_joints(keypoints: Floats, joints: tuple[str, ...]) -> Floats:
     """(n, 17, 3) of (n, k, 3): 0 for joints that the file has not."""
     placed = np.zeros((len(keypoints), len(JOINTS), 3))
     both = [(place, JOINTS.index(name)) for place, name in enumerate(joints) if name in JOINTS]
-    here: Ints
-    there: Ints
-    here, there = np.array(both, np.int64).reshape(-1, 2).T
-    placed[:, there] = keypoints[:, here]
+    for here, there in both:
+        placed[:, there] = keypoints[:, here]
     return placed

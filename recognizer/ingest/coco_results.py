@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from recognizer.errors import FormatError
-from recognizer.evaluation.summands import Floats
 from recognizer.ingest.coco import CocoPeople, in_our_joints
-from recognizer.ingest.json_numbers import fault, number_table, read_json, require_sizes, shown, told
+from recognizer.ingest.json_numbers import Floats, fault, number_table, read_json, require_sizes, shown, told
 from recognizer.ingest.recorded import Source
 from recognizer.scenes import FoundPeople
 from recognizer.skeleton import JOINTS

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recognizer.errors import FormatError, InputError, UsageError, first_line
-from recognizer.evaluation.summands import Floats
 
+Floats = NDArray[np.float64]
 FARTHEST = 1_000_000.0
 """Pixels from the image's corner; whatever lies farther is no measurement."""
 HIGHEST_ID = 2**53
