@@ -10,7 +10,7 @@ from benchmarks.keypoints import apart, drawn_case, judged_by_pycocotools, our_m
 from benchmarks.keypoints import ordinary_case as ordinary
 from recognizer.errors import InputError
 from recognizer.evaluation.keypoints import COCO_METRICS, PAIRED, coco_metrics, evaluate_keypoints
-from recognizer.evaluation.matches import average_precision, jackknife, match, recall
+from recognizer.evaluation.matches import RECALLS, Matches, average_precision, jackknife, match, recall
 from recognizer.evaluation.paired import paired_difference
 from recognizer.evaluation.record import SliceMeasure
 from recognizer.home import checkout
@@ -126,6 +126,49 @@ def test_annotation_id_0_is_judged_like_any_other(tmp_path):
     assert measured["AP"] == pytest.approx(1)
 
 
+def test_of_equally_near_people_the_last_is_taken_as_the_reference_does():
+    who = together(person(seen=[2] + [0] * 16), person())
+    exact, nose_alone = person().joints[0], person().joints[0] + 5000
+    nose_alone[0] = exact[0]
+    case = [who], [found(who, exact=np.stack([exact, nose_alone]))]
+    given = coco_metrics(*case)
+    assert given["AP"] == pytest.approx(1)  # of the first one taken, only half
+    assert apart(given, pycocotools_metrics(*case)) <= 1e-6
+    assert apart(given, our_metrics(*case)) <= 1e-9
+
+
+def test_an_oks_of_just_the_threshold_is_enough_as_for_the_reference():
+    who = person(seen=[2, 2] + [0] * 15)
+    far = who.joints.copy()
+    far[:, 1] = 5000
+    case = [who], [found(who, exact=far)]
+    given = coco_metrics(*case)
+    assert (given["AR50"], given["AR75"]) == (1, 0)
+    assert apart(given, pycocotools_metrics(*case)) <= 1e-6
+    assert apart(given, our_metrics(*case)) <= 1e-9
+    assert evaluate_keypoints(*case).cases.hit.all()
+
+
+def accumulated(right, total):
+    """Mean precision as the reference accumulates it, one number at a time."""
+    hits, misses = np.cumsum(right), np.cumsum(~right)
+    precision = (hits / (misses + hits + np.spacing(1))).tolist()
+    for place in range(len(precision) - 1, 0, -1):
+        precision[place - 1] = max(precision[place - 1], precision[place])
+    places = np.searchsorted(hits / total, RECALLS, side="left")
+    return np.mean([precision[place] if place < len(precision) else 0.0 for place in places])
+
+
+def test_recall_is_compared_as_the_reference_divides():
+    """That 7 of 100 make a recall of 0.07 depends on how numbers are rounded."""
+    rng = np.random.default_rng(0)
+    for total in range(1, 301):
+        right = rng.random(total) < 0.95
+        same = np.broadcast_to(right, (3, 10, total))
+        matches = Matches(np.zeros(total, np.int64), same, np.zeros_like(same), np.full((3, 1), total))
+        np.testing.assert_allclose(average_precision(matches), accumulated(right, total), atol=1e-12)
+
+
 def test_stdout_stays_silent(capfd):
     coco_metrics([person()], [found(person())])
     assert capfd.readouterr() == ("", "")
@@ -223,6 +266,13 @@ for _name, _joints in {"left_shoulder": (5,), "both": (5, 6), "all": (5, 6, 11, 
 def test_within_which_a_joint_is_right(seen, within):
     who = person(seen=seen, area=1e6)  # a large area, so that anybody is paired
     for off, share in ((within - 0.01, 1.0), (within + 0.01, 0.0)):
+        assert evaluate_keypoints([who], [found(who, shift=off)]).metrics["pck"] == share
+
+
+def test_the_torso_is_that_of_the_left_shoulder():
+    who = person(area=1e6)
+    who.joints[0, 6] -= [0, 30]  # the other one has 76 pixels
+    for off, share in ((0.2 * TORSO - 0.01, 1.0), (0.2 * TORSO + 0.01, 0.0)):
         assert evaluate_keypoints([who], [found(who, shift=off)]).metrics["pck"] == share
 
 
