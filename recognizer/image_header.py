@@ -18,8 +18,9 @@ MOST_PIXELS = 25_000_000
 """Pixels of the largest picture that is decoded unless told otherwise: three times a 4K frame, 75 MB decoded."""
 MOST_PARTS = 20_000
 """Parts of a file (PNG's chunks, JPEG's segments); 160 MB of PNG as most programs cut it."""
-MOST_SCANS = 100
-"""Scans of a progressive JPEG. Each costs a pass over the whole picture; encoders make about ten."""
+MOST_SCANS, MOST_SCANNED = 100, 400_000_000
+"""Scans of a progressive JPEG, and pixels of them together: each is a pass over the whole picture, however few bytes it
+has. Encoders make about ten; 16 of the largest picture take most of a second."""
 MOST_EXTRAS = 1024 * 1024
 """Bytes of PNG chunks that are not needed for the pixels, such as texts and colour profiles."""
 
@@ -43,6 +44,9 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _DEFLATE = 1032
 """Deflate makes nothing smaller than by this factor."""
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""PNG: the pictures that an interlaced one consists of: first x and y, steps in x and y."""
+LARGEST_PALETTE = 768
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)
@@ -56,13 +60,17 @@ class Header:
         kind: JPEG or PNG.
         height: in pixels, as stored: before the turn that EXIF asks for.
         width: likewise.
-        needed: the pieces of the file that its pixels need; for JPEG all of it.
+        beginning: PNG: signature, header and palette.
+        packed: PNG: where in the file the compressed pixels are.
+        unpacked: PNG: bytes that they have to make.
     """
 
     kind: str
     height: int
     width: int
-    needed: tuple[slice, ...] = (slice(None),)
+    beginning: bytes = b""
+    packed: tuple[slice, ...] = ()
+    unpacked: int = 0
 
 
 def read_header(content: bytes, *, most_pixels: int = MOST_PIXELS) -> Header:
@@ -99,26 +107,37 @@ def _read_png(content: bytes, most_pixels: int) -> Header:
     _require_size("PNG", height, width, most_pixels)
     if depth not in _DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
         raise damaged(f"is a PNG of an unknown kind: {list(first.data[8:])} after its size")
-    pieces, pixels, extras = [slice(0, first.end)], 0, 0
+    unpacked = _unpacked_size(width, height, depth * _CHANNELS[colour], interlaced=bool(interlace))
+    if unpacked > 4 * most_pixels + height:
+        raise too_large(f"takes {unpacked} bytes unpacked", "send 8 bits a colour, or a smaller picture")
+    beginning, packed, extras = content[: first.end], list[slice](), 0
     for chunk in chunks:
         if chunk.name == b"acTL":
             raise damaged("is an animation", "send one picture, such as one frame of it")
-        if chunk.name[0] & 0x20:  # a small first letter: not needed for the pixels
+        if chunk.name == b"IDAT":
+            packed.append(slice(chunk.start + 8, chunk.end - 4))
+        elif chunk.name == b"PLTE" and len(chunk.data) <= LARGEST_PALETTE and not packed:
+            beginning += content[chunk.start : chunk.end]
+        elif chunk.name[0] & 0x20:  # a small first letter: not needed for the pixels
             extras += len(chunk.data)
-            continue
-        if chunk.name not in (b"PLTE", b"IDAT", b"IEND"):
-            raise damaged(f"is a PNG with the unknown part {bytes(chunk.name)!r}")
-        pixels += len(chunk.data) if chunk.name == b"IDAT" else 0
-        joined = pieces[-1].stop == chunk.start
-        pieces[-1:] = [slice(pieces[-1].start, chunk.end)] if joined else [pieces[-1], slice(chunk.start, chunk.end)]
-    if extras > MOST_EXTRAS:
+        elif chunk.name != b"IEND":
+            raise damaged(f"is a PNG with the unknown part {chunk.name.decode()}")
+    if extras > MOST_EXTRAS or len(beginning) > first.end + LARGEST_PALETTE + 12:
         raise too_large(
             f"carries {extras} bytes besides its pixels, at most {MOST_EXTRAS} are taken",
             "save it without texts and profiles",
         )
-    if pixels * _DEFLATE < height * (width * depth * _CHANNELS[colour] // 8):
-        raise damaged(f"is a PNG of {width} x {height} pixels with {pixels} bytes of them")
-    return Header("PNG", height, width, tuple(pieces))
+    size = sum(piece.stop - piece.start for piece in packed)
+    if size * _DEFLATE < unpacked:
+        raise damaged(f"is a PNG of {width} x {height} pixels with {size} bytes of them")
+    return Header("PNG", height, width, beginning, tuple(packed), unpacked)
+
+
+def _unpacked_size(width: int, height: int, bits: int, *, interlaced: bool) -> int:
+    """Bytes of the rows, each with the byte before it that names its filter; `bits` are of one pixel."""
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [((width - x + dx - 1) // dx, (height - y + dy - 1) // dy) for x, y, dx, dy in passes]
+    return sum(h * (1 + (w * bits + 7) // 8) for w, h in sizes if w > 0 and h > 0)
 
 
 def _chunks(content: bytes) -> Iterator[_Chunk]:
@@ -163,6 +182,8 @@ def _read_jpeg(content: bytes, most_pixels: int) -> Header:
     precision, components = frame[0], frame[5]
     height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
     _require_size("JPEG", height, width, most_pixels)
+    if scans > 1 and scans * height * width > MOST_SCANNED:
+        raise too_large(f"has {scans} scans of {width} x {height} pixels", "save it as baseline JPEG, or smaller")
     if precision != 8:
         raise _unread(f"is a JPEG of {precision} bits a sample, expected 8")
     if components not in (1, 3):

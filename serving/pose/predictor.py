@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.errors import FormatError, InputError, InvalidAnswer
-from recognizer.images import ImageSpec, Placement, decode, letterbox
+from recognizer.errors import FormatError, InputError, InvalidAnswer, UsageError
+from recognizer.images import Image, ImageSpec, Placement, decode, letterbox
 from recognizer.scenes import FoundPeople
 from recognizer.suppression import Candidates, Suppression, suppress
 from recognizer.tasks import Cancel
@@ -110,7 +110,7 @@ class PosePredictor:
         Raises:
             InputError: a picture cannot be decoded; see `recognizer.images.decode`.
         """
-        placed = [letterbox(decode(case.image), self.spec.size) for case in cases]
+        placed = [letterbox(_decoded(case), self.spec.size) for case in cases]
         images = [image for image, _ in placed]
         rows = np.array([placement.as_row() for _, placement in placed]).reshape(-1, 6)
         # one picture is what every request holds; its 5 MB need no copy
@@ -146,6 +146,13 @@ class PosePredictor:
     @property
     def _as_it_is(self) -> Placement:
         return Placement.of(self.spec.size, self.spec.size)
+
+
+def _decoded(case: Pictured) -> Image:
+    try:
+        return decode(case.image)
+    except UsageError as error:  # too large, for one; whatever a picture is, no model is to blame
+        raise InputError(error.what, where=error.where, hint=error.hint) from error
 
 
 def _candidates(answers: Sequence[Any], n: int) -> list[Candidates]:

@@ -15,11 +15,10 @@ from recognizer.tasks import Cancel
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _OUT_OF_MEMORY = re.compile(
-    r"failed to allocate memory|out of memory|available memory of \d+ is smaller than requested"
-    r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED",
+    r"failed to allocate memory|available memory of \d+ is smaller|out of memory|STATUS_\w*ALLOC(ATION)?_FAILED",
     re.IGNORECASE,
 )
-"""onnxruntime has no class for it: bfc_arena.cc says the first and the third, CUDA and its libraries the others."""
+"""onnxruntime has no class for it: its arena says the first two, CUDA the third, cuBLAS and cuDNN the last."""
 
 
 class Session(Protocol):
