@@ -159,9 +159,9 @@ def _candidates(answers: Sequence[Any], n: int) -> list[Candidates]:
     """One `Candidates` a picture, of the outputs in their order, each (n, K, ...)."""
     arrays = [np.asarray(answer) for answer in answers]
     for name, array in zip(OUTPUTS, arrays, strict=True):
-        if array.ndim < 2 or len(array) != n:
+        if array.dtype.kind != "f" or array.ndim < 2 or len(array) != n:
             raise InvalidAnswer(
-                f"the model answered {name} of shape {array.shape} for {n} pictures",
+                f"the model answered {name} {array.dtype} of shape {array.shape} for {n} pictures",
                 where="task pose",
                 hint="promote another version; `recognizer models` lists them",
             )

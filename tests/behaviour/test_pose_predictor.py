@@ -1,9 +1,9 @@
-"""The pose predictor on real ONNX files: whom it finds, what it does not let a model say, and a GPU that is full."""
+"""The pose predictor on real ONNX files: whom it finds, and what it does not let a model say."""
 
+import io
 import json
 import struct
 import zlib
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import cv2
@@ -11,16 +11,17 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
+from PIL import Image
 
-from recognizer.errors import FormatError, GivenUp, InputError, InvalidAnswer, PluginError
-from recognizer.images import ImageSpec
+from recognizer.errors import FormatError, InputError, InvalidAnswer, PluginError
+from recognizer.images import ImageSpec, decode
 from recognizer.skeleton import JOINTS
 from recognizer.suppression import Suppression
-from recognizer.tasks import Cancel, Predictor
+from recognizer.tasks import Predictor
+from serving.pose.answer import PoseEndpoint
 from serving.pose.body import PoseRequest
 from serving.pose.predictor import BATCH, OUTPUTS, PLACEMENTS, PosePredictor
-from serving.pose.sessions import CPU, CUDA, open_session
+from serving.routing import Arm
 
 SPEC = ImageSpec(64, 96)
 BRIGHT, DARK = 255, 0
@@ -184,7 +185,7 @@ def with_value(name, value):
         ({"boxes": BOXES[:, ::-1]}, "comes before"),
         ({"boxes": BOXES[:2]}, r"boxes of shape \(2, 4\)"),
         ({"joints": np.zeros((3, 16, 2))}, "joints of shape"),
-        ({"scores": np.float32(1)}, r"scores of shape \(1,\) for 1 pictures"),
+        ({"scores": np.float32(1)}, r"scores float32 of shape \(1,\) for 1 pictures"),
     ],
 )
 def test_an_answer_that_cannot_be_people_is_none(folder, changed, says):
@@ -192,6 +193,34 @@ def test_an_answer_that_cannot_be_people_is_none(folder, changed, says):
     with pytest.raises(InvalidAnswer, match=says) as caught:
         ask(predictor, picture())
     assert (caught.value.where, bool(caught.value.hint)) == ("task pose", True)
+
+
+def test_scores_that_are_no_fractions(folder):
+    model = tiny_model()
+    model.graph.node[-7].output[0] = "exact"
+    model.graph.node.append(helper.make_node("Cast", ["exact"], ["scores"], to=TensorProto.INT64))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    with pytest.raises(InvalidAnswer, match="scores int64"):
+        ask(PosePredictor(folder(model), threads=1), picture())
+
+
+def test_from_a_body_to_an_answer(folder):
+    """A photograph that a camera held upright: stored lying, seen standing, answered as it is seen."""
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.new("RGB", (192, 128), "white").save(file, "JPEG", exif=exif)
+    body = b"--edge\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n%b\r\n--edge--" % file.getvalue()
+    endpoint = PoseEndpoint()
+    case = endpoint.read(body, "multipart/form-data; boundary=edge", {"draw": "png"}).case
+    prediction = ask(PosePredictor(folder(), threads=1), case)
+    servable = SimpleNamespace(task="pose", version=1, digest="d")
+    answered = SimpleNamespace(
+        prediction_id="p", servable=servable, arm=Arm.CHAMPION, recovered=False, case=case, prediction=prediction
+    )
+    (person,) = endpoint.write(answered)["people"]
+    assert person["box"] == pytest.approx([41.7, 60.0, 47.6, 72.0])
+    assert decode(endpoint.write_drawing(answered).content).shape == (192, 128, 3)
+    assert endpoint.note(answered).label == "1 person"
 
 
 def no_model(path):
@@ -241,136 +270,6 @@ def test_a_damaged_folder(folder, damage, says):
         PosePredictor(path, threads=1)
     assert caught.value.hint
     assert str(path) in caught.value.where
-
-
-# What onnxruntime says when a GPU is full: bfc_arena.cc, CUDA's own allocator, and the libraries on top of it.
-ARENA = (
-    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
-    "Name:'/backbone/stem/Conv' Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:376 "
-    "void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*, bool, "
-    "onnxruntime::WaitNotificationFn) Failed to allocate memory for requested buffer of size 1073741824"
-)
-LIMIT = ARENA.partition("Failed")[0] + "Available memory of 12345 is smaller than requested bytes of 1073741824"
-DRIVER = (
-    "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 2: out of memory ; GPU=0 ; hostname=worker ; "
-    "file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_allocator.cc ; line=47 ; "
-    "expr=cudaMalloc((void**)&p, size);"
-)
-CUBLAS = "[ONNXRuntimeError] : 1 : FAIL : CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; expr=cublasCreate(&h)"
-CUDNN = (
-    "[ONNXRuntimeError] : 1 : FAIL : CUDNN failure 4002: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; GPU=0"
-)
-BROKEN = "[ONNXRuntimeError] : 1 : FAIL : CUDNN failure 3: CUDNN_STATUS_BAD_PARAM ; GPU=0"
-
-
-@dataclass
-class FakeSession:
-    """A session that runs as the one inside does, unless `error` is set; notes what it was asked."""
-
-    inside: object
-    providers: list
-    error: Exception | None = None
-    runs: int = 0
-
-    def get_inputs(self):
-        return self.inside.get_inputs()
-
-    def get_outputs(self):
-        return self.inside.get_outputs()
-
-    def run(self, output_names, input_feed, run_options=None):
-        self.runs += 1
-        if self.error is not None:
-            raise self.error
-        return self.inside.run(output_names, input_feed, run_options)
-
-
-@pytest.fixture
-def machine(folder):
-    """A predictor on a machine with these providers, and its sessions by what they were opened for."""
-
-    def open_on(available):
-        sessions = {}
-
-        def open_fake(path, threads, providers):
-            sessions[providers[0]] = FakeSession(open_session(path, threads, [CPU]), list(providers))
-            return sessions[providers[0]]
-
-        return PosePredictor(folder(), threads=1, available=available, open_session=open_fake), sessions
-
-    return open_on
-
-
-@pytest.mark.parametrize(
-    ("available", "opened", "runs"),
-    [
-        (["AzureExecutionProvider", CPU], {CPU: [CPU]}, {CPU: 1}),
-        (["TensorrtExecutionProvider", CUDA, CPU], {CUDA: [CUDA, CPU], CPU: [CPU]}, {CUDA: 1, CPU: 0}),
-    ],
-)
-def test_the_gpu_where_there_is_one(machine, available, opened, runs):
-    predictor, sessions = machine(available)
-    assert {name: session.providers for name, session in sessions.items()} == opened
-    assert not ask(predictor, picture()).recovered
-    assert {name: session.runs for name, session in sessions.items()} == runs
-
-
-@pytest.mark.parametrize(
-    "error",
-    [RuntimeException(ARENA), RuntimeException(LIMIT), Fail(DRIVER), Fail(CUBLAS), Fail(CUDNN), MemoryError()],
-    ids=["arena", "limit", "driver", "cublas", "cudnn", "host"],
-)
-@pytest.mark.parametrize("cancel", [None, Cancel()])
-def test_a_full_gpu_costs_the_caller_nothing(machine, error, cancel):
-    predictor, sessions = machine([CUDA, CPU])
-    expected = ask(predictor, picture())
-    sessions[CUDA].error = error
-    found = ask(predictor, picture(), cancel=cancel)
-    assert found.recovered
-    np.testing.assert_array_equal(found.people[0].joints, expected.people[0].joints)
-    sessions[CUDA].error = None
-    assert not ask(predictor, picture()).recovered, "the next request is the GPU's again"
-
-
-def test_one_full_batch_of_several_is_recovered(machine):
-    predictor, sessions = machine([CUDA, CPU])
-    sessions[CUDA].error = RuntimeException(ARENA)
-    found = ask(predictor, *[picture()] * (BATCH + 1))
-    assert (len(found.people), found.recovered, sessions[CPU].runs) == (BATCH + 1, True, 2)
-
-
-def test_another_failure_of_the_gpu_is_the_model_s(machine):
-    predictor, sessions = machine([CUDA, CPU])
-    sessions[CUDA].error = Fail(BROKEN)
-    with pytest.raises(PluginError, match="CUDNN_STATUS_BAD_PARAM"):
-        ask(predictor, picture())
-    assert sessions[CPU].runs == 0
-
-
-def test_no_memory_anywhere(machine):
-    predictor, sessions = machine([CUDA, CPU])
-    sessions[CUDA].error = sessions[CPU].error = RuntimeException(ARENA)
-    with pytest.raises(PluginError, match="the model failed"):
-        ask(predictor, picture())
-
-
-def test_no_memory_on_a_machine_without_gpu(machine):
-    predictor, sessions = machine([CPU])
-    sessions[CPU].error = RuntimeException(ARENA)
-    with pytest.raises(PluginError, match="the model failed"):
-        ask(predictor, picture())
-    assert sessions[CPU].runs == 1
-
-
-@pytest.mark.parametrize("error", [None, RuntimeException(ARENA)], ids=["runs", "full"])
-def test_a_run_that_is_given_up(machine, error):
-    predictor, sessions = machine([CUDA, CPU])
-    sessions[CUDA].error = error
-    cancel = Cancel()
-    cancel.give_up()
-    with pytest.raises(GivenUp):
-        ask(predictor, picture(), cancel=cancel)
-    assert sessions[CPU].runs == 0
 
 
 def test_inputs_that_do_not_fit_the_model(folder):
