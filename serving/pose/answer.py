@@ -41,16 +41,19 @@ class PoseEndpoint:
     def read(self, body: bytes, media_type: str, query: Mapping[str, str] = NO_QUERY) -> Asked:
         return Asked(read_request(body, media_type, query))
 
-    def write(self, answered: Answered) -> dict[str, Any]:
-        """`people`, the surest first: `box` [x, y, width, height] and `joints` name: [x, y, visibility], in pixels of
-        the picture as it is seen (a JPEG turned as its EXIF orientation says).
-        """
-        return {**_said(answered), "people": write_people(_prediction(answered).people[0])}
+    def write(self, answered: Answered) -> dict[str, Any] | Document:
+        """`people`, the surest first, or the picture with them when the request says `draw`.
 
-    def write_drawing(self, answered: Answered) -> Document:
-        """The answer to a request whose case says `draw`."""
-        picture = draw(decode(answered.case.image), _prediction(answered).people[0])
-        return Document(picture, "image/png", _said(answered))
+        Each has a `score`, a `box` [x, y, width, height] and `joints` by name, [x, y, visibility], in pixels of the
+        picture as it is seen (a JPEG turned as its EXIF orientation says).
+        """
+        prediction = _prediction(answered)
+        (people,), content = prediction.people, named(answered)
+        if prediction.recovered:
+            content["recovered"] = True
+        if answered.case.draw:
+            return Document(draw(decode(answered.case.image), people), "image/png", content)
+        return {**content, "people": write_people(people)}
 
     def note(self, answered: Answered) -> Noted:
         """How many people there are, and how sure the model is of that: as sure as of the least sure one, and as sure
@@ -83,11 +86,6 @@ def write_people(people: FoundPeople) -> list[dict[str, Any]]:
 def count_label(n: int) -> str:
     """`1 person`, `2 people`: the label under which the prediction log keeps an answer, and that feedback names."""
     return "1 person" if n == 1 else f"{n} people"
-
-
-def _said(answered: Answered) -> dict[str, Any]:
-    content = named(answered)
-    return {**content, "recovered": True} if _prediction(answered).recovered else content
 
 
 def _prediction(answered: Answered) -> PosePrediction:

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -211,7 +212,7 @@ def test_from_a_body_to_an_answer(folder):
     Image.new("RGB", (192, 128), "white").save(file, "JPEG", exif=exif)
     body = b"--edge\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n%b\r\n--edge--" % file.getvalue()
     endpoint = PoseEndpoint()
-    case = endpoint.read(body, "multipart/form-data; boundary=edge", {"draw": "png"}).case
+    case = endpoint.read(body, "multipart/form-data; boundary=edge").case
     prediction = ask(PosePredictor(folder(), threads=1), case)
     servable = SimpleNamespace(task="pose", version=1, digest="d")
     answered = SimpleNamespace(
@@ -219,7 +220,8 @@ def test_from_a_body_to_an_answer(folder):
     )
     (person,) = endpoint.write(answered)["people"]
     assert person["box"] == pytest.approx([41.7, 60.0, 47.6, 72.0])
-    assert decode(endpoint.write_drawing(answered).content).shape == (192, 128, 3)
+    answered.case = replace(case, draw=True)
+    assert decode(endpoint.write(answered).content).shape == (192, 128, 3)
     assert endpoint.note(answered).label == "1 person"
 
 

@@ -83,9 +83,9 @@ def test_numbers_are_short():
     [(False, False, None), (True, False, True), (False, True, True), (True, True, True)],
 )
 def test_whether_something_failed_on_the_way(by_cpu, recovered, says):
-    asked = answered(people(1), by_cpu=by_cpu, recovered=recovered)
-    assert PoseEndpoint().write(asked).get("recovered") is says
-    assert PoseEndpoint().write_drawing(asked).said.get("recovered") is says
+    asked = {"by_cpu": by_cpu, "recovered": recovered}
+    assert PoseEndpoint().write(answered(people(1), **asked)).get("recovered") is says
+    assert PoseEndpoint().write(answered(people(1), draw=True, **asked)).said.get("recovered") is says
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def at(image, point):
 
 
 def test_the_drawing_is_an_answer_of_its_own():
-    document = PoseEndpoint().write_drawing(answered(people(1), draw=True))
+    document = PoseEndpoint().write(answered(people(1), draw=True))
     assert document.media_type == "image/png"
     assert document.said["prediction_id"] == "p"
     image = decode(document.content)
