@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from statistics import median
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from benchmarks.table import Row, at_most, table
 from recognizer.image_header import read_header
 from recognizer.images import Placement, decode, letterbox
-from recognizer.suppression import Candidates, Suppression, suppress
+from recognizer.suppression import Candidates, Suppression, best_left_out, suppress
 from serving.pose.answer import write_people
 from serving.pose.drawing import draw
 from serving.stopwatch import Stopwatch
@@ -44,13 +46,8 @@ def image_rows(turns: int = TURNS) -> list[Row]:
         size = (side, side)
         placement = Placement.of(PICTURE, size)
         candidates = crowd(random, side, CROWD)
-        before = _seconds(turns, lambda size=size: letterbox(picture, size))  # type: ignore[misc]
-        after = _seconds(
-            turns,
-            lambda candidates=candidates, placement=placement: write_people(  # type: ignore[misc]
-                suppress(Candidates(*candidates), placement, Suppression())
-            ),
-        )
+        before = _seconds(turns, partial(letterbox, picture, size))
+        after = _seconds(turns, partial(answer, candidates, placement))
         rows.append(at_most(f"letterbox to {side}", 1e3 * before, 1.5, " ms", 3))
         rows.append(
             at_most(f"people of {len(candidates[0])} candidates, {CROWD} in the picture", 1e3 * after, 2.5, " ms", 3)
@@ -59,6 +56,14 @@ def image_rows(turns: int = TURNS) -> list[Row]:
     people = suppress(Candidates(*crowd(random, 640, 5)), Placement.of(PICTURE, (640, 640)), Suppression())
     rows.append(_row(f"draw {len(people)} people", 150.0, turns // 4, lambda: draw(picture, people)))
     return rows
+
+
+def answer(arrays: tuple[np.ndarray, ...], placement: Placement) -> list[dict[str, Any]]:
+    """Everything between what the model gives and what JSON takes."""
+    candidates, rules = Candidates(*arrays), Suppression()
+    people = suppress(candidates, placement, rules)
+    best_left_out(candidates, people, placement, rules)
+    return write_people(people)
 
 
 def smooth_picture(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

@@ -101,6 +101,19 @@ def suppress(candidates: Candidates, placement: Placement, rules: Suppression) -
     )
 
 
+def best_left_out(candidates: Candidates, people: FoundPeople, placement: Placement, rules: Suppression) -> float:
+    """The best score that was not enough for a person, where none of the people is; 0 when there is no such candidate.
+
+    What has its middle in somebody's box is that person, seen once more.
+    """
+    weak = candidates.scores < rules.score
+    middles = placement.back(candidates.boxes[weak].reshape(-1, 2, 2).mean(axis=1))[:, None]
+    corner, size = people.boxes[:, :2], people.boxes[:, 2:]
+    within = (middles >= corner) & (middles <= corner + size)
+    taken = (within[..., 0] & within[..., 1]).any(axis=1)
+    return float(candidates.scores[weak][~taken].max(initial=0))
+
+
 def _surest(scores: NDArray[np.float32], rules: Suppression) -> NDArray[np.intp]:
     """Places of the candidates that are looked at, the surest first."""
     enough = np.flatnonzero(scores >= rules.score)

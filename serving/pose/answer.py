@@ -68,7 +68,7 @@ class PoseEndpoint:
 
 def write_people(people: FoundPeople) -> list[dict[str, Any]]:
     """People as JSON can carry them; a visibility is that of the joint, a score that of the person."""
-    boxes, scores = people.boxes.round(PIXEL_DIGITS).tolist(), people.scores.tolist()
+    boxes, scores = people.boxes.tolist(), people.scores.tolist()
     places, visibility = people.joints.tolist(), people.visibility.tolist()
     return [
         {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recognizer.errors import FormatError, InputError, InvalidAnswer, UsageError
 from recognizer.images import Image, ImageSpec, Placement, decode, letterbox
 from recognizer.scenes import FoundPeople
-from recognizer.suppression import Candidates, Suppression, suppress
+from recognizer.suppression import Candidates, Suppression, best_left_out, suppress
 from recognizer.tasks import Cancel
 from serving.pose.sessions import OpenSession, Sessions, open_session
 
@@ -38,7 +38,7 @@ class PosePrediction:
 
     Attributes:
         people: of each picture, in its own pixels.
-        unnoticed: (n,) of each picture, the best score that was not enough for a person; 0 when there was none.
+        unnoticed: (n,) of each picture, the best score that was not enough for one more person; 0 when there was none.
         recovered: the GPU was full, and the CPU answered instead.
     """
 
@@ -136,8 +136,7 @@ class PosePredictor:
             for i, candidates in enumerate(_candidates(answers, len(batch))):
                 placement = self._as_it_is if placements is None else Placement.from_row(placements[start + i])
                 found.append(suppress(candidates, placement, self.rules))
-                scores = candidates.scores
-                unnoticed.append(float(scores[scores < self.rules.score].max(initial=0)))
+                unnoticed.append(best_left_out(candidates, found[-1], placement, self.rules))
         return PosePrediction(tuple(found), np.array(unnoticed, np.float32), recovered)
 
     def _stack(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -111,7 +111,7 @@ def test_any_number_of_pictures(folder, n):
     assert {name: array.shape for name, array in inputs.items()} == {"images": (n, 3, 64, 96), PLACEMENTS: (n, 6)}
     prediction = predictor.predict(inputs)
     assert [len(people) for people in prediction.people] == [1 - i % 2 for i in range(n)]
-    np.testing.assert_allclose(prediction.unnoticed, [0.25 * (1 - i % 2) for i in range(n)], atol=1e-3)
+    np.testing.assert_allclose(prediction.unnoticed, [0.125 * (1 - i % 2) for i in range(n)], atol=1e-3)
     assert not prediction.recovered
 
 

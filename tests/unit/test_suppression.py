@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recognizer.errors import InputError, InvalidAnswer
 from recognizer.images import Placement
-from recognizer.suppression import Candidates, Suppression, suppress
+from recognizer.suppression import Candidates, Suppression, best_left_out, suppress
 
 PICTURE = Placement.of((480, 640), (640, 640))  # as it is, 80 pixels of grey above and below
 SQUARE = Placement.of((100, 100), (100, 100))
@@ -190,6 +190,26 @@ def test_the_same_people_as_the_textbook(drawn, rules):
     people = suppress(candidates(scores, boxes), SQUARE, rules)
     np.testing.assert_allclose(people.boxes[:, :2], boxes[kept, :2], atol=1e-5)
     np.testing.assert_allclose(people.scores, scores[kept])
+
+
+@pytest.mark.parametrize(
+    ("scores", "boxes", "best"),
+    [
+        ([], [], 0.0),
+        ([0.9], apart(1), 0.0),
+        ([0.2, 0.1], apart(2), 0.2),
+        ([0.9, 0.2], apart(2), 0.2),
+        ([0.9, 0.2, 0.1], [[20, 20, 40, 60], [22, 25, 41, 58], [60, 20, 80, 60]], 0.1),
+        ([0.9, 0.2], half(4), 0.0),
+        ([0.9, 0.2], half(6), 0.2),
+    ],
+)
+def test_the_best_of_whom_was_left_out(scores, boxes, best):
+    """Whoever has the middle in somebody's box is that person once more."""
+    for placement in (SQUARE, Placement.of((50, 100), (100, 100))):
+        drawn, rules = candidates(scores, boxes), Suppression()
+        people = suppress(drawn, placement, rules)
+        assert best_left_out(drawn, people, placement, rules) == pytest.approx(best)
 
 
 def test_the_busiest_picture():
