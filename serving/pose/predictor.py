@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.errors import FormatError, InputError, InvalidAnswer, UsageError
 from recognizer.images import Image, ImageSpec, Placement, decode, letterbox
+from recognizer.pose.answers import stack, unstack
 from recognizer.scenes import FoundPeople
 from recognizer.suppression import Candidates, Suppression, best_left_out, suppress
-from recognizer.tasks import Cancel
+from recognizer.tasks import Cancel, Prediction
 from serving.pose.sessions import OpenSession, Sessions, open_session
 
 BATCH = 4
@@ -23,6 +24,7 @@ BATCH = 4
 OUTPUTS = ("scores", "boxes", "joints", "visibility")
 PLACEMENTS = "placements"
 PERSON = "person"
+UNNOTICED = "unnoticed"
 
 
 class Pictured(Protocol):
@@ -33,18 +35,29 @@ class Pictured(Protocol):
 
 
 @dataclass(frozen=True)
-class PosePrediction:
-    """Answers of one model for n pictures.
+class PosePrediction(Prediction):
+    """Answers of one model for n pictures: the arrays of `recognizer.pose.answers`, and `UNNOTICED`.
 
     Attributes:
-        people: of each picture, in its own pixels.
-        unnoticed: (n,) of each picture, the best score that was not enough for one more person; 0 when there was none.
         recovered: the GPU was full, and the CPU answered instead.
     """
 
-    people: tuple[FoundPeople, ...]
-    unnoticed: NDArray[np.float32]
     recovered: bool = False
+
+    @classmethod
+    def of(cls, people: Sequence[FoundPeople], unnoticed: Sequence[float], *, recovered: bool = False) -> Self:
+        """people: of each picture, in its own pixels; unnoticed: (n,), see there."""
+        return cls({**stack(people), UNNOTICED: np.array(unnoticed, np.float32)}, recovered)
+
+    @property
+    def people(self) -> list[FoundPeople]:
+        """Of each picture, in its own pixels."""
+        return unstack(self.answers)
+
+    @property
+    def unnoticed(self) -> NDArray[np.float32]:
+        """(n,) of each picture, the best score that was not enough for one more person; 0 when there was none."""
+        return self.answers[UNNOTICED]
 
 
 class PosePredictor:
@@ -137,7 +150,7 @@ class PosePredictor:
                 placement = self._as_it_is if placements is None else Placement.from_row(placements[start + i])
                 found.append(suppress(candidates, placement, self.rules))
                 unnoticed.append(best_left_out(candidates, found[-1], placement, self.rules))
-        return PosePrediction(tuple(found), np.array(unnoticed, np.float32), recovered)
+        return PosePrediction.of(found, unnoticed, recovered=recovered)
 
     def _stack(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack(images) if images else np.empty((0, 3, *self.spec.size), np.float32)

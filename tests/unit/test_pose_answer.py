@@ -41,7 +41,7 @@ def answered(found, *, unnoticed=0.0, by_cpu=False, recovered=False, draw=False)
         arm=Arm.CHAMPION,
         recovered=recovered,
         case=PoseRequest(PLAIN, draw),
-        prediction=PosePrediction((found,), np.float32([unnoticed]), by_cpu),
+        prediction=PosePrediction.of([found], [unnoticed], recovered=by_cpu),
     )
 
 
