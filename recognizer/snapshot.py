@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from recognizer.digest import sha256_file
 from recognizer.errors import FormatError, NotFound
 from recognizer.home import atomic_folder
 from recognizer.ingest.recorded import Source
@@ -138,33 +139,37 @@ def read_set(folder: Path, name: SetName) -> SequenceSet:
         NotFound: there is no snapshot.
         FormatError: the shard is missing or not the one that was written.
     """
+    return read_npz(verified_shard(folder, name))
+
+
+def verified_shard(folder: Path, name: SetName) -> Path:
+    """The file of one set, after its digest was checked.
+
+    Raises:
+        NotFound, FormatError: as `read_set`.
+    """
     card = read_snapshot(folder)
     if name not in card.sets:
         raise _damaged(folder / CARD, f"the card names no set {name!r}")
-    shard = folder / f"{name}.npz"
+    shard = folder / Path(card.sets[name].shard).name
     try:
-        found = _sha256(shard)
+        found = sha256_file(shard)
     except OSError as error:
         raise _damaged(shard, "is missing") from error
     if found != card.sets[name].sha256:
         raise _damaged(shard, f"has digest {found[:12]}, the card says {card.sets[name].sha256[:12]}")
-    return read_npz(shard)
+    return shard
 
 
 def _damaged(path: Path, what: str) -> FormatError:
     return FormatError(what, where=str(path), hint="restore it with `dvc checkout`, or ingest the file again")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _set_card(shard: Path, sequences: SequenceSet) -> SetCard:
     counts = Counter(item.label for item in sequences)
     return SetCard(
         shard=shard.name,
-        sha256=_sha256(shard),
+        sha256=sha256_file(shard),
         sequences=len(sequences),
         frames=sum(item.frames for item in sequences),
         per_class={name: counts[label] for label, name in enumerate(sequences.classes)},
