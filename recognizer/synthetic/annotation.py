@@ -41,9 +41,11 @@ def annotate(
     labelled = np.where(inside, HIDDEN, UNLABELLED).astype(np.uint8)
     rows, columns = (np.round(np.where(inside, pixels[..., axis], 0)).astype(int) for axis in (1, 0))
     shown = ids[rows, columns]
-    for person, joint in zip(*np.nonzero(inside & (owners[shown] == np.arange(len(seen))[:, None])), strict=True):
-        shape = shapes[int(shown[person, joint]) - 1]
-        if int(joint) not in away[person] and not _hides(shape, int(joint), seen[person, joint]):
+    own = np.nonzero(inside & (owners[shown] == np.arange(len(seen))[:, None]))
+    for person, joint, number in zip(own[0].tolist(), own[1].tolist(), shown[own].tolist(), strict=True):
+        shape = shapes[number - 1]
+        around = joint in shape.joints or not _hides(shape, seen[person, joint])
+        if around and joint not in away[person]:
             labelled[person, joint] = SEEN
     areas, boxes = _segments(ids, owners, len(seen))
     there = np.flatnonzero((areas > 0) & inside.any(axis=1))
@@ -51,9 +53,9 @@ def annotate(
     return People(joints[there], labelled[there], boxes[there], areas[there], np.zeros(len(there), np.bool_)), there
 
 
-def _hides(shape: Shape, joint: int, place: Track) -> bool:
-    """Whether a limb of the same person lies in front of the joint at (3,)."""
-    if joint in shape.joints or shape.axis is None:
+def _hides(shape: Shape, place: Track) -> bool:
+    """Whether another limb of the same person lies in front of the joint at (3,)."""
+    if shape.axis is None:
         return False
     start, along = shape.axis[0], shape.axis[1] - shape.axis[0]
     share = float(np.clip((place - start)[:2] @ along[:2] / max(float(along[:2] @ along[:2]), 1e-9), 0, 1))

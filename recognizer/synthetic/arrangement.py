@@ -69,9 +69,10 @@ def arrange(seed: int, cast: int, shape: tuple[int, int], generator: np.random.G
     focal = float(np.exp(generator.uniform(*np.log(FOCAL)))) * height
     size = float(np.exp(generator.uniform(*np.log(SIZES))))
     far = focal * BODY / (size * height)
-    view = _camera(far, focal, shape, generator)
     first = _posed(members[0], actions[0], generator)
-    ahead = float(np.sqrt(max(far**2 - (view.place[2] - 0.9) ** 2, 0.25 * far**2)))
+    middle = float(first.joints[:, 2].mean())
+    view = _camera(far, middle, focal, shape, generator)
+    ahead = float(np.sqrt(far**2 - (view.place[2] - middle) ** 2))
     aside = (generator.uniform(0.12, 0.88) - 0.5) * width / focal * far
     actors = [_moved(first, np.array([ahead, -aside]))]
     for member, action in zip(members[1:], actions[1:], strict=True):
@@ -83,13 +84,13 @@ def arrange(seed: int, cast: int, shape: tuple[int, int], generator: np.random.G
     return view, actors
 
 
-def _camera(far: float, focal: float, shape: tuple[int, int], generator: np.random.Generator) -> View:
-    """On the wall or held, aimed so that somebody `far` metres away is in the picture."""
+def _camera(far: float, middle: float, focal: float, shape: tuple[int, int], generator: np.random.Generator) -> View:
+    """On the wall or held, aimed so that somebody `far` metres away, `middle` metres up, is in the picture."""
     high = generator.uniform(*(HIGH if generator.random() < 0.55 else HELD))
-    rise = np.clip(high - 0.9, -0.3 * far, 0.75 * far)  # not from straight above
+    rise = float(np.clip(high - middle, -0.3 * far, 0.75 * far))  # not from straight above
     aim = generator.uniform(-0.22, 0.25) * shape[0] / focal
     roll = generator.normal(0, 2) if generator.random() < 0.85 else generator.normal(0, 10)
-    return View.towards_x(0.9 + rise, float(np.arcsin(rise / far) + np.arctan(aim)), roll * DEGREE, focal, shape)
+    return View.towards_x(middle + rise, float(np.arcsin(rise / far) + np.arctan(aim)), roll * DEGREE, focal, shape)
 
 
 def _posed(who: tuple[int, int, int], action: str, generator: np.random.Generator) -> Actor:

@@ -24,7 +24,7 @@ ARM, LEG = [(0.046, 0.038), (0.038, 0.027), (0.034, 0.030)], [(0.080, 0.056), (0
 RADII = np.array(ARM * 2 + LEG * 2)
 # Where depths are nearly the same, arms are painted over the trunk, and shoes over trousers.
 NEARER = ([0.05, 0.06, 0.06] * 2) + ([0.0, 0.0, 0.01] * 2)
-SMALL = 1.8  # pixels of a radius below which a limb has one band of light
+SMALL = np.array([2.0, 4.0])  # pixels of a radius below which a limb has one band of light, or two
 HAND, SOLE, HEEL, TOES = (0.02, 0.085), 0.045, -0.035, 0.145  # metres from wrist and ankle
 
 
@@ -60,7 +60,7 @@ def limbs(
     axis = np.concatenate([second - first, (second - first)[:, BONES]], axis=1).reshape(-1, 3)
     tones, sideways = shades(axis, (flat[0] + flat[1]) / 2, light)
     lines, thick = sticks(*flat, radii.reshape(-1, 2), sideways, view)
-    small = (thick < SMALL).reshape(-1, count).tolist()
+    bands = (BANDS - (thick[:, None] < SMALL).sum(axis=1)).tolist()
     clothed_share = [dict(zip(BONES, row, strict=True)) for row in cover.tolist()]
     colours = np.array([_colours(person, outfit) for person, outfit in zip(people, outfits, strict=True)])
     shown = tinted(colours.reshape(-1, 3), tones)
@@ -76,8 +76,7 @@ def limbs(
             share = clothed_share[number].get(limb, 0.0)
             for part in [*([limb] if share < 1 else []), *([over[limb]] if share > 0 else [])]:
                 at = number * count + part
-                bands = 1 if small[number][part] else BANDS
-                layers += zip(lines[at, :bands], shown[at][:bands], strict=True)
+                layers += zip(lines[at, : bands[at]], shown[at][: bands[at]], strict=True)
                 outlines.append(lines[at, 0])
             own.append(
                 Shape(

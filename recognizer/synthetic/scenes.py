@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -109,7 +108,9 @@ def compose(index: int, seed: int = 0, size: Size = 256) -> tuple[Painted, Peopl
         if len(kept) == len(actors):
             break
         place = {int(old): new for new, old in enumerate(kept)}
-        bodies = [replace(one, owner=place[one.owner]) for one in bodies if one.owner in place]
+        bodies = [one for one in bodies if one.owner in place]
+        for one in bodies:
+            one.owner = place[one.owner]
         actors, away, seen, pixels = [actors[i] for i in kept], [away[i] for i in kept], seen[kept], pixels[kept]
     shadows = np.array([(*actor.place, SHADOW) for actor in actors])
     empty = backdrop(view, wall, shadows, generator)

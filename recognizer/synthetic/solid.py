@@ -18,8 +18,8 @@ from recognizer.synthetic.view import View
 # Share of the width that each band keeps, and where across the solid (-1 to 1) its light is measured.
 SHARES, ACROSS = np.array([1.0, 0.72, 0.4]), np.array([-0.8, -0.1, 0.6])
 BANDS = len(SHARES)
-ARC = np.linspace(0, 1, 7)
-TURN = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+ARC = np.linspace(0, 1, 6)
+TURN = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
 
 
@@ -49,7 +49,7 @@ def shades(axis: Track, middle: Track, light: Light) -> tuple[Track, Track]:
 
 
 def sticks(first: Track, second: Track, radii: Track, sideways: Track, view: View) -> tuple[Outline, Track]:
-    """Outlines (n, bands, 14, 2) of n sticks with round ends, and their thickness (n,) in pixels.
+    """Outlines (n, bands, 12, 2) of n sticks with round ends, and their thickness (n,) in pixels.
 
     Args:
         first, second: (n, 3) the two ends in camera axes.
@@ -74,7 +74,7 @@ def sticks(first: Track, second: Track, radii: Track, sideways: Track, view: Vie
 
 
 def rings(centres: Track, sides: Track, fronts: Track) -> Track:
-    """(..., 14, 3) points of ellipses around centres with half axes `sides` and `fronts`, all (..., 3)."""
+    """(..., 12, 3) points of ellipses around centres with half axes `sides` and `fronts`, all (..., 3)."""
     return np.asarray(
         centres[..., None, :] + CIRCLE[:, :1] * sides[..., None, :] + CIRCLE[:, 1:] * fronts[..., None, :]
     )
@@ -91,7 +91,7 @@ def banded(circles: Track, sideways: Track, view: View) -> Outline:
 
 
 def ellipsoids(centres: Track, axes: Track, view: View) -> Outline:
-    """Outlines (n, 14, 2) of ellipsoids around (n, 3) with half axes (n, 3, 3), one a row, as seen from far away."""
+    """Outlines (n, 12, 2) of ellipsoids around (n, 3) with half axes (n, 3, 3), one a row, as seen from far away."""
     x, y = axes[..., 0], axes[..., 1]
     # Cholesky's square root of the shadow's 2x2 matrix.
     a = np.sqrt((x * x).sum(axis=-1) + 1e-9)

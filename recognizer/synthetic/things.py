@@ -193,7 +193,7 @@ def shelf(generator: np.random.Generator) -> Thing:
     for row in range(rows):
         left = -wide / 2 + 0.04
         while left < wide / 2 - 0.12:
-            book, tall = generator.uniform(0.05, 0.2), generator.uniform(0.5, 0.85) * high / rows
+            book, tall = generator.uniform(0.08, 0.3), generator.uniform(0.5, 0.85) * high / rows
             base = (row + 0.06) * high / rows
             parts.append(_block(left + book / 2, -0.17, base + tall / 2, 0.9 * book, 0.04, tall, dyed(generator, 0.5)))
             left += book

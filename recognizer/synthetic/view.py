@@ -59,7 +59,3 @@ class View:
     def scale(self, seen: Track) -> Track:
         """(...) pixels a metre at points (..., 3) in camera axes."""
         return np.asarray(self.focal / np.maximum(seen[..., 2], NEAREST))
-
-    def row(self, distance: float) -> float:
-        """The picture's row, in its middle column, of the floor `distance` metres along x."""
-        return float(self.pixels(self.seen(np.array([distance, 0.0, 0.0])))[1])
