@@ -14,7 +14,7 @@ from recognizer.synthetic.pose import DEGREE, Pose, Track
 from recognizer.synthetic.view import View
 from recognizer.synthetic.wardrobe import MEMBERS, Outfit, Person, cast_of
 
-CROWD = (0.34, 0.3, 0.21, 0.15)  # shares of 1 to 4 people, before those who would hardly be seen are left out
+CROWD = (0.3, 0.3, 0.22, 0.18)  # shares of 1 to 4 people, before those who would hardly be seen are left out
 # How often each action is acted; upright ones look much the same in one picture.
 SHARES = {
     "standing": 0.2, "walking": 0.16, "running": 0.1, "sitting_down": 0.16,
@@ -23,11 +23,11 @@ SHARES = {
 SECONDS = np.arange(30) / 7.5
 # Acting takes longer than painting: everybody acts everything a few times, and scenes take instants of that.
 TAKES, KEPT_TAKES = 3, 6000
-SIZES = (0.26, 1.45)  # a standing person's height as a share of the picture's, for the first one
-OTHERS = (0.2, 1.8)  # and for the others
+SIZES = (0.28, 1.25)  # a standing person's height as a share of the picture's, for the first one
+OTHERS = (0.22, 1.5)  # and for the others
 BODY = 1.71  # metres that these are for
 APART, APART_LYING = 0.42, 0.7  # metres between the middles of two people
-TRIES = 6
+TRIES = 8
 FOCAL = (0.75, 1.9)  # as a share of the picture's height
 LOOSE = 0.4  # share of takes in which arms and legs are somewhere that no action has them
 HIGH = (2.0, 3.8)  # metres of a camera on the wall; the others are held by somebody
@@ -160,7 +160,7 @@ def _somewhere(actor: Actor, others: list[Actor], view: View, generator: np.rand
     height, width = view.shape
     for _ in range(TRIES):
         if generator.random() < 0.5:
-            away, angle = generator.uniform(0.45, 1.4), generator.uniform(0, 2 * np.pi)
+            away, angle = generator.uniform(0.5, 1.6), generator.uniform(0, 2 * np.pi)
             beside = others[generator.integers(len(others))].place
             place = beside + away * np.array([np.cos(angle), np.sin(angle)])
         else:
@@ -172,7 +172,7 @@ def _somewhere(actor: Actor, others: list[Actor], view: View, generator: np.rand
         seen = view.seen(np.array([place[0], place[1], 0.9]))
         column, row = view.pixels(seen)
         size = float(view.scale(seen)) * BODY / height
-        inside = -0.05 * width < column < 1.05 * width and -0.1 * height < row < 1.15 * height
+        inside = 0 < column < width and -0.05 * height < row < 1.05 * height
         if near > (APART_LYING if low else APART) and inside and OTHERS[0] < size < OTHERS[1] and seen[2] > 0.6:
             return _moved(actor, place)
     return None

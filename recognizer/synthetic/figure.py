@@ -161,7 +161,7 @@ def _trunk_outlines(
     # Where along the spine (0 the hips, 1 the shoulders) and how many metres above, half width, half depth.
     zero = 0 * wide
     along = np.array([1.0, 1.0, 0.78, 0.35, 0.0, 0.0, 0.0])
-    above = np.stack([0.045 * wide, zero, zero, zero, -hem, zero, -0.09 * wide], axis=1)
+    above = np.stack([0.045 * wide, zero, zero, zero, -hem, zero, -0.13 * wide], axis=1)
     half = np.stack(
         [
             0.065 * wide,

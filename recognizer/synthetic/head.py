@@ -17,11 +17,11 @@ from recognizer.synthetic.wardrobe import Person
 FACE_JOINTS = (0, 1, 2, 3, 4)
 NOSE_ANGLE = np.arctan(0.010 / 0.062)  # how far the nose is below the ears, seen from the middle of the head
 # Half axes left, forward and up, and centres left, forward and up from between the ears, as shares of the height.
-HAIR, HAIR_AT = (0.047, 0.053, 0.054), (0.0, -0.010, 0.014)
+HAIR, HAIR_AT = (0.051, 0.053, 0.054), (0.0, -0.010, 0.014)
 FACE, FACE_AT = (0.040, 0.046, 0.056), (0.0, 0.016, -0.010)
 EAR, EYE, LIPS, LIPS_AT = (0.006, 0.011, 0.018), (0.0115, 0.004, 0.0065), (0.017, 0.006, 0.0055), (0, 0.053, -0.040)
 EYE_AT, EAR_AT = (0.019, 0.048, 0.021), (0.045, 0.0, 0.010 - 0.010)
-PUPIL, BROW = np.array([0.5, 1.0, 0.9]), np.array([1.3, 1.0, 0.45])
+PUPIL, BROW = np.array([0.45, 1.0, 0.85]), np.array([1.25, 1.0, 0.35])
 RIGHT = np.array([-1, 1, 1])
 DETAILED = 3.0  # pixels of a head's half width; smaller heads have no eyes
 WHITE, BLACK, RED = np.array([238.0, 236, 232]), np.array([32.0, 26, 24]), np.array([0.78, 0.52, 0.50])
@@ -109,7 +109,7 @@ def heads(people: Sequence[Person], skulls: Skulls, joints: Track, view: View, l
         front += [
             pairs[ear]
             for ear, side in zip(EARS, (1, -1), strict=True)
-            if side * left[number] > 0.05 and not person.long_hair
+            if side * left[number] > EAR_AWAY and not person.long_hair
         ]
         if sizes[number] > DETAILED:
             for eye, side in ((0, 0.45), (1, -0.45)):

@@ -70,7 +70,7 @@ def _grades(generator: np.random.Generator) -> Image:
     """(1, 256, 3) what becomes of every value of every channel."""
     value = np.arange(256)[:, None] / 255
     gamma, contrast = np.exp(generator.normal(0, 0.18)), np.exp(generator.normal(0, 0.13))
-    exposure = generator.uniform(0.32, 0.5) if generator.random() < NIGHT else generator.uniform(0.6, 1.15)
+    exposure = generator.uniform(0.32, 0.5) if generator.random() < NIGHT else generator.uniform(0.7, 1.2)
     gain = exposure * np.exp(generator.normal(0, 0.06, 3))
     graded = ((value**gamma - 0.5) * contrast + 0.5) * gain + generator.uniform(0, 0.06)
     return np.asarray((graded * 255).clip(0, 255).astype(np.uint8)[None])

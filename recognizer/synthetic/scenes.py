@@ -32,7 +32,7 @@ from recognizer.synthetic.wardrobe import CASTS, HELD_OUT
 SMALLEST = 64  # pixels of a picture's side
 QUALITY = 90  # of the JPEG files
 # Whoever shows less than this is left out of the scene: nobody could be asked to find them.
-LEAST_SEEN, LEAST_SHARE = 4, 0.003  # joints; share of the picture's pixels
+LEAST_SEEN, LEAST_SHARE = 5, 0.003  # joints; share of the picture's pixels
 WALL = (0.5, 9.0)  # metres behind the farthest person
 SHADOW = 0.33  # metres
 Size = int | tuple[int, int]
@@ -48,19 +48,29 @@ def generate_scenes(count: int, *, seed: int = 0, size: Size = 256) -> Iterator[
         UsageError: a size that makes no picture; raised when the first scene is asked for.
     """
     for index in range(count):
-        image, people = render(index, seed, size)
-        shape = (image.shape[0], image.shape[1])
-        yield Scene(f"{subject_of(index)}_{index:06d}", _jpeg(image), shape, people, subject_of(index))
+        yield scene_of(index, seed, size)
 
 
-def subject_of(index: int) -> str:
-    """The cast whose members are in a scene."""
-    return f"c{index % CASTS:02d}"
+def scene_of(index: int, seed: int = 0, size: Size = 256) -> Scene:
+    """One scene as a JPEG file; processes that share the work take indices in turn.
+
+    Raises:
+        UsageError: a side below 64 pixels.
+    """
+    image, people = render(index, seed, size)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    return Scene(f"{index:06d}", encoded, (image.shape[0], image.shape[1]), people, subject_of(index, seed))
+
+
+def subject_of(index: int, seed: int = 0) -> str:
+    """The cast whose members are in a scene; another seed has other casts."""
+    return f"s{seed}c{index % CASTS:02d}"
 
 
 def is_held_out(subject: str) -> bool:
     """Whether a cast is for testing only: every fifth is."""
-    return int(subject.removeprefix("c")) % HELD_OUT == HELD_OUT - 1
+    return int(subject.rpartition("c")[2]) % HELD_OUT == HELD_OUT - 1
 
 
 def render(index: int, seed: int = 0, size: Size = 256) -> tuple[Image, People]:
@@ -122,11 +132,6 @@ def write_scenes(folder: Path, count: int, *, seed: int = 0, size: Size = 256) -
     folder.mkdir(parents=True, exist_ok=True)
     for scene in generate_scenes(count, seed=seed, size=size):
         (folder / f"{scene.name}.jpg").write_bytes(scene.image)
-
-
-def _jpeg(image: Image) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class View:
         """A camera `height` metres above the origin that looks along x, `pitch` radians downwards."""
         forward = np.array([np.cos(pitch), 0.0, -np.sin(pitch)])
         right = np.array([0.0, -1.0, 0.0])
-        down = np.cross(forward, right)
+        down = np.array([-np.sin(pitch), 0.0, -np.cos(pitch)])
         turn = np.stack(
             [right * np.cos(roll) + down * np.sin(roll), down * np.cos(roll) - right * np.sin(roll), forward]
         )
