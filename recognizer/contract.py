@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import ceil
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recognizer.checks import Direction
+from recognizer.errors import UsageError
 
 Table = Mapping[str, NDArray[Any]]
 """Column → values, a row of each table being one thing that can break an expectation."""
+
+
+class Limits(BaseModel):
+    """A part of section `prepare.<task>.contract` of params.yaml; `allowed` is the share that may break a limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, section: Mapping[str, Any]) -> Self:
+        """The validated section.
+
+        Raises:
+            UsageError: naming every key that is missing, unknown or wrong.
+        """
+        try:
+            return cls.model_validate(section)
+        except ValidationError as error:
+            faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+            raise UsageError(
+                "contract." + "; contract.".join(faults),
+                where="params.yaml",
+                hint="correct the section contract under prepare",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -70,3 +96,27 @@ class Inspection:
     count: int
     cases: str
     first: bool
+
+
+def between(name: str, column: str, low: float | None, high: float | None, allowed: float, says: str) -> Expectation:
+    """Values of a column lie between two bounds, themselves included, but for a share of its rows."""
+    options = {"column": column, "min_value": low, "max_value": high, "mostly": 1 - allowed}
+    return Expectation(name, "ExpectColumnValuesToBeBetween", options, says)
+
+
+def volume(previous_count: int | None, share: float, cases: str) -> list[Rule]:
+    """That there are not many fewer rows than in the snapshot before; nothing where there is none."""
+    if previous_count is None:
+        return []
+    least = ceil(share * previous_count)
+    expectation = Expectation(
+        "volume", "ExpectTableRowCountToBeBetween", {"min_value": least}, f"There are at least {least:,} {cases}."
+    )
+    broken = f"{cases}; at least {least:,} are expected after {previous_count:,} in the snapshot before"
+    return [Rule(expectation, broken, float(least), cases, "name", "min")]
+
+
+def sets_with(values: NDArray[Any], part: NDArray[Any], sets: Sequence[str]) -> NDArray[np.int64]:
+    """(n,) in how many sets each row's value stands; part: (n,) the set of each row."""
+    _, inverse = np.unique(values, return_inverse=True)
+    return np.asarray(sum(np.isin(inverse, inverse[part == one]).astype(np.int64) for one in sets), np.int64)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recognizer.action.limits import ContractLimits
 from recognizer.action.rules import SETS, make_rules
-from recognizer.contract import Inspection, Table
+from recognizer.contract import Inspection, Table, sets_with
 
 INDEX = {
     "sequences": ("set", "name", "subject"),
@@ -48,9 +47,9 @@ def _tables(sequences: Table, frames: Table) -> dict[str, Table]:
     sequences = {
         **sequences,
         "sets_with_class": in_train.astype(np.int64),
-        "sets_with_content": _sets_with(sequences["content_hash"], part),
+        "sets_with_content": sets_with(sequences["content_hash"], part, SETS),
         # nobody knows whether two unknown people are one
-        "sets_with_subject": np.where(sequences["subject"] == "", np.nan, _sets_with(sequences["subject"], part)),
+        "sets_with_subject": np.where(sequences["subject"] == "", np.nan, sets_with(sequences["subject"], part, SETS)),
     }
     ends = np.stack([-frames["x_min"], frames["x_max"] - 1, -frames["y_min"], frames["y_max"] - 1])
     frames = {**frames, "outside": np.where(np.isnan(ends).all(axis=0), np.nan, np.max(ends, axis=0))}
@@ -62,9 +61,3 @@ def _tables(sequences: Table, frames: Table) -> dict[str, Table]:
         "frames": frames,
         "classes": {"class_name": names, **counts, "imbalance": imbalance},
     }
-
-
-def _sets_with(values: NDArray[Any], part: NDArray[Any]) -> NDArray[np.int64]:
-    """In how many sets each row's value stands."""
-    _, inverse = np.unique(values, return_inverse=True)
-    return np.asarray(sum(np.isin(inverse, inverse[part == one]).astype(np.int64) for one in SETS), np.int64)

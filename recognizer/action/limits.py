@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from recognizer.errors import UsageError
+from recognizer.contract import Limits
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Limits(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Coordinates(_Limits):
+class Coordinates(Limits):
     margin: Annotated[float, Field(ge=0)]
     allowed: Share
 
 
-class Visibility(_Limits):
+class Visibility(Limits):
     min: Share
     allowed: Share
 
 
-class Span(_Limits):
+class Span(Limits):
     min: Count
     max: Count
     allowed: Share
 
 
-class Duplicates(_Limits):
+class Duplicates(Limits):
     allowed: Share
 
 
-class Alike(_Limits):
+class Alike(Limits):
     distance: Annotated[float, Field(ge=0)]
     allowed: Share
 
 
-class Cases(_Limits):
+class Cases(Limits):
     train: Count
     validation: Count
     test: Count
 
 
-class ContractLimits(_Limits):
+class ContractLimits(Limits):
     """Section `prepare.<task>.contract` of params.yaml; `allowed` is the share of rows that may break a limit."""
 
     coordinates: Coordinates
@@ -60,20 +55,3 @@ class ContractLimits(_Limits):
     cases: Cases
     imbalance: Annotated[float, Field(ge=1)]
     volume: Share
-
-    @classmethod
-    def read(cls, section: Mapping[str, Any]) -> ContractLimits:
-        """The validated section.
-
-        Raises:
-            UsageError: naming every key that is missing, unknown or wrong.
-        """
-        try:
-            return cls.model_validate(section)
-        except ValidationError as error:
-            faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
-            raise UsageError(
-                "contract." + "; contract.".join(faults),
-                where="params.yaml",
-                hint="correct the section contract under prepare",
-            ) from error

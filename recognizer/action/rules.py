@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.action.limits import ContractLimits
-from recognizer.contract import Expectation, Rule, Table
+from recognizer.contract import Expectation, Rule, Table, between, volume
 
 SETS = ("train", "validation", "test")
 
@@ -25,13 +24,6 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
     Args:
         previous_count: sequences of the snapshot before; None when there is none to compare with.
     """
-
-    def between(
-        name: str, column: str, low: float | None, high: float | None, allowed: float, says: str
-    ) -> Expectation:
-        options = {"column": column, "min_value": low, "max_value": high, "mostly": 1 - allowed}
-        return Expectation(name, "ExpectColumnValuesToBeBetween", options, says)
-
     frames, people, visibility, margin = bounds.frames, bounds.people, bounds.visibility, bounds.coordinates.margin
     sequences = [
         _rule(
@@ -109,21 +101,7 @@ def make_rules(bounds: ContractLimits, previous_count: int | None) -> dict[str, 
             names="subject",
         ),
     ]
-    if previous_count is not None:
-        least = ceil(bounds.volume * previous_count)
-        sequences.append(
-            _rule(
-                Expectation(
-                    "volume",
-                    "ExpectTableRowCountToBeBetween",
-                    {"min_value": least},
-                    f"There are at least {least:,} sequences.",
-                ),
-                f"sequences; at least {least:,} are expected after {previous_count:,} in the snapshot before",
-                float(least),
-                direction="min",
-            )
-        )
+    sequences += volume(previous_count, bounds.volume, "sequences")
     seen = [
         _rule(
             between(
