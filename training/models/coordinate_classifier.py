@@ -6,6 +6,7 @@ Axes: P found people (anchors), V joints, B bins. Places are pixels of the netwo
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -49,9 +50,9 @@ class Bins(NamedTuple):
 class JointAttention(nn.Module):
     """Gated attention between the joints of one person; (P, V, F) stays."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, expansion: int) -> None:
         super().__init__()
-        self.gated, self.shared = 2 * features, features
+        self.gated, self.shared = expansion * features, features
         self.gain = nn.Parameter(torch.ones(features))
         self.inner = nn.Linear(features, 2 * self.gated + self.shared, bias=False)
         self.scale = nn.Parameter(torch.ones(2, self.shared))
@@ -72,6 +73,7 @@ class CoordinateClassifier(nn.Module):
     """Pose vectors (P, C) of anchors and the boxes found there to `Bins`."""
 
     waves: Tensor
+    turns: Tensor
     x_bins: Tensor
     y_bins: Tensor
 
@@ -81,13 +83,17 @@ class CoordinateClassifier(nn.Module):
         self.padding = config.padding
         self.split = nn.Linear(config.vector, V * f)
         self.norm = nn.BatchNorm1d(V * f)
-        self.attention = JointAttention(f) if config.joint_attention else nn.Identity()
+        self.attention = JointAttention(f, config.joint_expansion) if config.joint_expansion else nn.Identity()
         # A bias on the encoding of a bin would be the same for all bins of a joint, and softmax would not see it.
         self.along_x = nn.Linear(f, encoding, bias=False)
         self.along_y = nn.Linear(f, encoding, bias=False)
         self.doubt = nn.Linear(config.vector, V)
         half = encoding // 2
-        self.register_buffer("waves", TEMPERATURE ** (-torch.arange(half) / half), persistent=False)
+        waves = TEMPERATURE ** (-torch.arange(half) / half)
+        self.register_buffer("waves", torch.cat([waves, waves])[:, None], persistent=False)
+        # A cosine is a sine a quarter of a turn later: one step for both.
+        turns = torch.cat([torch.full((half,), math.pi / 2), torch.zeros(half)])
+        self.register_buffer("turns", turns[:, None], persistent=False)
         self.register_buffer("x_bins", torch.linspace(-0.5, 0.5, config.bins[0]), persistent=False)
         self.register_buffer("y_bins", torch.linspace(-0.5, 0.5, config.bins[1]), persistent=False)
 
@@ -114,5 +120,4 @@ class CoordinateClassifier(nn.Module):
 
     def _encoded(self, places: Tensor) -> Tensor:
         """(P, B) pixels from the anchor to (P, encoding, B)."""
-        angles = self.waves[:, None] * places[:, None]
-        return torch.cat([angles.cos(), angles.sin()], dim=1)
+        return torch.sin(self.waves * places[:, None] + self.turns)

@@ -91,19 +91,17 @@ class CspDarknet(nn.Module):
         super().__init__()
         act = config.activation
         widths = [config.channels(base) for base in (64, 128, *CHANNELS)]
-        # The reference puts the four pixels of each 2 x 2 block side by side, then a 3x3 convolution; that is this one.
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 6, 2, 2, bias=False),
-            nn.BatchNorm2d(widths[0], eps=1e-3, momentum=0.03),
-            activation(act),
-        )
+        # The reference puts the four pixels of each 2 x 2 block side by side, then a 3x3 convolution; with 6 pixels
+        # this is the same.
+        self.stem = Convolution(3, widths[0], config.stem, act, stride=2)
         self.stages = nn.ModuleList()
-        for i, base in enumerate((3, 9, 9, 3)):
+        for i, blocks in enumerate(config.blocks):
             coarsest = i == 3
             layers: list[nn.Module] = [Convolution(widths[i], widths[i + 1], 3, act, stride=2)]
-            if coarsest:
+            if coarsest and config.pyramid:
                 layers.append(SpatialPyramid(widths[i + 1], act))
-            layers.append(CrossStage(widths[i + 1], config.blocks(base), act, residual=not coarsest))
+            if blocks:
+                layers.append(CrossStage(widths[i + 1], blocks, act, residual=not coarsest))
             self.stages.append(nn.Sequential(*layers))
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -86,14 +86,14 @@ class Branched(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Two levels of one size, side by side, become one: (n, 2c, h, w) to (n, c, h, w)."""
+    """Two levels of one size, of c channels each, side by side, become one: (n, 2c, h, w) to (n, c, h, w)."""
 
-    def __init__(self, config: RtmoConfig) -> None:
+    def __init__(self, c: int, config: RtmoConfig) -> None:
         super().__init__()
-        c, inner, act = config.hidden, int(config.hidden * config.width), config.activation
+        inner, act = config.inner, config.activation
         self.through = Convolution(2 * c, inner, 1, act)
         self.past = Convolution(2 * c, inner, 1, act)
-        self.blocks = nn.Sequential(*[Branched(inner, act, config.branches) for _ in range(config.blocks(3))])
+        self.blocks = nn.Sequential(*[Branched(inner, act, config.branches) for _ in range(config.inner_blocks)])
         self.last = nn.Identity() if inner == c else Convolution(inner, c, 1, act)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
@@ -102,24 +102,28 @@ class Fusion(nn.Module):
 
 
 class HybridEncoder(nn.Module):
-    """Levels of the backbone to (n, hidden, h / 8, w / 8) and two of (n, 2 * score_width, ...) at strides 16 and 32."""
+    """Levels of the backbone to (n, fine, h / 8, w / 8) and two of (n, 2 * score_width, ...) at strides 16 and 32."""
 
     def __init__(self, config: RtmoConfig) -> None:
         super().__init__()
-        c, act = config.hidden, config.activation
-        self.inputs = nn.ModuleList([Convolution(config.channels(base), c, 1, None) for base in CHANNELS])
+        c, act, groups = config.hidden, config.activation, config.stride_groups
+        widths = (config.fine, c, c)
+        self.inputs = nn.ModuleList(
+            [Convolution(config.channels(base), width, 1, None) for base, width in zip(CHANNELS, widths, strict=True)]
+        )
         self.attention = Attention(config) if config.attention_heads else nn.Identity()
         self.laterals = nn.ModuleList([Convolution(c, c, 1, act) for _ in range(2)])
-        self.down_fusions = nn.ModuleList([Fusion(config) for _ in range(2)])
-        self.strided = nn.ModuleList([Convolution(c, c, 3, act, stride=2) for _ in range(2)])
-        self.up_fusions = nn.ModuleList([Fusion(config) for _ in range(2)])
+        self.narrow = nn.Identity() if config.fine == c else Convolution(c, config.fine, 1, act)
+        self.down_fusions = nn.ModuleList([Fusion(c, config), Fusion(config.fine, config)])
+        self.strided = nn.ModuleList([Convolution(w, c, 3, act, stride=2, groups=groups) for w in widths[:2]])
+        self.up_fusions = nn.ModuleList([Fusion(c, config) for _ in range(2)])
         self.outputs = nn.ModuleList([Convolution(c, 2 * config.score_width, 1, None) for _ in range(2)])
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         fine, middle, coarse = (layer(level) for layer, level in zip(self.inputs, levels, strict=True))
         coarse = self.laterals[0](self.attention(coarse))
         middle = self.laterals[1](self.down_fusions[0](_doubled(coarse), middle))
-        fine = self.down_fusions[1](_doubled(middle), fine)
+        fine = self.down_fusions[1](_doubled(self.narrow(middle)), fine)
         middle = self.up_fusions[0](self.strided[0](fine), middle)
         coarse = self.up_fusions[1](self.strided[1](middle), coarse)
         return fine, [self.outputs[0](middle), self.outputs[1](coarse)]

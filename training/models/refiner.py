@@ -25,7 +25,7 @@ class Refiner(nn.Module):
     def __init__(self, config: RtmoConfig) -> None:
         super().__init__()
         c, inner = config.refine_features, 2 * config.refine_features
-        self.project = nn.Conv2d(config.hidden, c, 1)
+        self.project = nn.Conv2d(config.fine, c, 1)
         self.seen = nn.ModuleList([nn.Linear(c * len(CROSS), inner) for _ in range(config.refine)])
         self.known = nn.ModuleList([nn.Linear(config.joint_features, inner, bias=False) for _ in range(config.refine)])
         self.hidden = nn.ModuleList([nn.Linear(inner, inner) for _ in range(config.refine)])
@@ -39,7 +39,7 @@ class Refiner(nn.Module):
         """Refine.
 
         Args:
-            fine: (n, hidden, h, w) features at stride 8.
+            fine: (n, fine, h, w) features at stride 8.
             images: (P,) which of the n images each person is in.
             boxes: (P, 4) x1, y1, x2, y2.
             joints: (P, V, 2) first guess.
@@ -73,15 +73,22 @@ def looked_up(rows: Tensor, size: torch.Size, images: Tensor, places: Tensor) ->
         places: (P, S, 2) pixels.
     """
     h, w = size
-    cells = places / STRIDE - 0.5
-    x, y = cells[..., 0].clamp(0, w - 1), cells[..., 1].clamp(0, h - 1)
-    left, top = x.floor().clamp(max=w - 2), y.floor().clamp(max=h - 2)
-    right, low = (x - left)[..., None], (y - top)[..., None]
-    first = (images[:, None] * h + top.long()) * w + left.long()
+    furthest = torch.tensor([w - 1.0, h - 1.0], dtype=places.dtype, device=places.device)
+    cells = torch.minimum((places / STRIDE - 0.5).clamp(min=0), furthest)
+    corner = torch.minimum(cells.floor(), furthest - 1)
+    right, low = (cells - corner).split(1, dim=2)
+    column, row = corner.long().split(1, dim=2)
+    first = ((images[:, None, None] * h + row) * w + column).flatten()
 
     def take(offset: int) -> Tensor:
-        return rows.index_select(0, (first + offset).flatten()).reshape(*first.shape, -1)
+        return rows.index_select(0, first + offset).reshape(*places.shape[:2], -1)
 
-    above = take(0) * (1 - right) + take(1) * right
-    below = take(w) * (1 - right) + take(w + 1) * right
-    return above * (1 - low) + below * low
+    # One sum of four would be fewer steps, but onnxruntime is slow at sums over an axis in the middle.
+    above = _between(take(0), take(1), right)
+    below = _between(take(w), take(w + 1), right)
+    return _between(above, below, low)
+
+
+def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    # torch.lerp would do, but is exported as a choice between two formulas.
+    return first + (second - first) * share

@@ -45,7 +45,7 @@ class Dense(NamedTuple):
         visibility: (n, A, V) logits.
         vectors: (n, A, vector) what the coordinate classifier places joints by.
         proxies: (n, A, V, 2) pixels: joints told directly, by which training chooses anchors; None when deployed.
-        fine: (n, hidden, h / 8, w / 8) features for the refiner.
+        fine: (n, config.fine, h / 8, w / 8) features for the refiner.
         anchors: their centres and strides.
     """
 
@@ -76,7 +76,9 @@ class Head(nn.Module):
     def __init__(self, config: RtmoConfig) -> None:
         super().__init__()
         act, inputs, pose = config.activation, config.score_width, config.pose_width
-        self.score_branch = nn.Sequential(*[Convolution(inputs, inputs, 3, act) for _ in range(2)])
+        self.score_branch = nn.Sequential(
+            *[Convolution(inputs, inputs, 3, act) for _ in range(config.score_convolutions)]
+        )
         groups = config.head_groups
         rest = [Convolution(pose, pose, 3, act, groups=groups) for _ in range(config.pose_convolutions - 1)]
         self.pose_branch = nn.Sequential(Convolution(inputs, pose, 3, act), *rest)

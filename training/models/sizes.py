@@ -17,19 +17,28 @@ class RtmoConfig:
     """Shape of the network.
 
     Attributes:
-        width: factor on the channels of backbone (64 to 1024 at 1), encoder blocks and heads.
-        depth: factor on the number of blocks in a row.
-        hidden: channels of every level inside the encoder.
+        width: factor on the channels of backbone (64 to 1024 at 1) and heads (256).
+        stem: width of the first convolution in pixels, 6 or 3; the reference's is one of 6.
+        blocks: of each of the backbone's four stages; 0 leaves only the convolution that halves the size.
+        pyramid: whether the coarsest stage pools over growing places, as the reference does before its attention.
+        hidden: channels of the levels at strides 16 and 32 inside the encoder.
+        fine: channels of the level at stride 8 there.
+        inner: channels of the encoder's blocks.
+        inner_blocks: of each fusion of two levels.
+        stride_groups: of the encoder's convolutions that halve the size.
         feedforward: channels between the two layers after the attention.
         attention_heads: of the attention over the coarsest level; 0 leaves the attention out.
         activation: SiLU is the reference's; ReLU is what onnxruntime folds into a convolution on a CPU.
         branches: blocks of the encoder are trained as a 3x3 and a 1x1 convolution side by side, deployed as one.
-        head_groups: of the convolutions in the pose branch; grouped ones are slow on a CPU.
-        pose_convolutions: how many stand in the pose branch of each head; the score branch has two.
+        score_convolutions: how many stand in the score branch of each head.
+        pose_convolutions: how many stand in the pose branch.
+        head_groups: of those but the first.
+        pose_width: channels of the pose branch.
         joint_features: channels of one joint in the coordinate classifier.
         encoding: channels of the sine encoding of a bin, half of them cosines.
         bins: of the coordinate classifier, over x and over y.
-        joint_attention: joints of one person look at each other before they are placed.
+        joint_expansion: joints of one person look at each other before they are placed, with this many times
+            joint_features; 0 leaves that out.
         padding: the bins cover the person's box times this.
         refine: how many times joints are moved by what is seen at them at stride 8; 0 is the reference.
         refine_features: channels that are looked up there.
@@ -39,46 +48,49 @@ class RtmoConfig:
     """
 
     width: float = 0.25
-    depth: float = 0.33
+    stem: Literal[3, 6] = 3
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 2)
+    pyramid: bool = False
     hidden: int = 128
-    feedforward: int = 256
+    fine: int = 64
+    inner: int = 32
+    inner_blocks: int = 1
+    stride_groups: int = 4
+    feedforward: int = 640
     attention_heads: int = 4
     activation: Literal["relu", "silu"] = "relu"
     branches: bool = False
-    head_groups: int = 1
+    score_convolutions: int = 1
     pose_convolutions: int = 2
+    head_groups: int = 1
+    pose_width: int = 80
     joint_features: int = 64
-    encoding: int = 64
+    encoding: int = 32
     bins: tuple[int, int] = (96, 128)
-    joint_attention: bool = True
+    joint_expansion: int = 1
     padding: float = 1.25
-    refine: int = 2
+    refine: int = 1
     refine_features: int = 32
 
     def __post_init__(self) -> None:
         if self.hidden % 4 or (self.attention_heads and self.hidden % self.attention_heads):
-            raise ValueError(f"hidden {self.hidden} must be a multiple of 4 and of {self.attention_heads} attention heads")
+            raise ValueError(
+                f"hidden {self.hidden} must be a multiple of 4 and of {self.attention_heads} attention heads"
+            )
         if self.encoding % 2 or min(self.bins) < 2:
             raise ValueError(f"encoding {self.encoding} must be even, and bins {self.bins} at least 2")
-        if min(self.width, self.depth, self.padding) <= 0 or self.refine < 0 or self.pose_convolutions < 1:
-            raise ValueError("width, depth, padding and pose_convolutions must be positive, refine not negative")
+        if min(self.width, self.padding, self.score_convolutions, self.pose_convolutions) <= 0:
+            raise ValueError("width, padding, score_convolutions and pose_convolutions must be positive")
+        if min(*self.blocks, self.inner_blocks, self.joint_expansion, self.refine) < 0:
+            raise ValueError("blocks, inner_blocks, joint_expansion and refine must not be negative")
 
     def channels(self, base: int) -> int:
         """What `base` channels at width 1 are here."""
         return int(base * self.width)
 
-    def blocks(self, base: int) -> int:
-        """What `base` blocks in a row at depth 1 are here."""
-        return max(1, round(base * self.depth))
-
     @property
     def score_width(self) -> int:
         return self.channels(256)
-
-    @property
-    def pose_width(self) -> int:
-        """Each of the reference's 8 groups has 36 channels at width 1; without groups, what suits a CPU's vectors."""
-        return self.head_groups * self.channels(36) if self.head_groups > 1 else self.channels(256)
 
     @property
     def vector(self) -> int:
@@ -87,19 +99,31 @@ class RtmoConfig:
 
 
 def _reference(width: float, depth: float) -> RtmoConfig:
+    def deep(blocks: int) -> int:
+        return round(blocks * depth)
+
     return RtmoConfig(
         width=width,
-        depth=depth,
+        stem=6,
+        blocks=(deep(3), deep(9), deep(9), deep(3)),
+        pyramid=True,
         hidden=256,
+        fine=256,
+        inner=int(256 * width),
+        inner_blocks=deep(3),
+        stride_groups=1,
         feedforward=1024,
         attention_heads=8,
         activation="silu",
         branches=True,
-        head_groups=8,
+        score_convolutions=2,
         pose_convolutions=4,
+        head_groups=8,
+        pose_width=8 * int(36 * width),
         joint_features=128,
         encoding=128,
         bins=(192, 256),
+        joint_expansion=2,
         refine=0,
     )
 

@@ -38,7 +38,7 @@ class ExportShape:
 
     size: tuple[int, int] = (256, 256)
     any_size: bool = True
-    people: int = 40
+    people: int = 32
     largest_batch: int = 64
     opset: int = 20
 
