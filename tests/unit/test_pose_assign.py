@@ -39,8 +39,8 @@ def dense_for(targets, good=None):
     return Dense(flat, boxes, flat[..., None], flat[..., None], proxies, flat, anchors)
 
 
-def chosen(targets, good=None, params=AssignParams()):
-    found = assign(dense_for(targets, good), targets, params)
+def chosen(targets, good=None, params=None):
+    found = assign(dense_for(targets, good), targets, params or AssignParams())
     return set(zip(found.images.tolist(), found.people.tolist(), found.anchors.tolist(), strict=True)), found.ignored
 
 

@@ -11,7 +11,7 @@ from recognizer.scenes import People
 from training.models.coordinate_classifier import Bins, V
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
-from training.pose.assign import AssignParams, Assignment
+from training.pose.assign import Assignment, AssignParams
 from training.pose.loss import LossParams, bins_loss, distance_loss, losses, score_loss, visibility_loss
 from training.pose.targets import collate
 
@@ -32,7 +32,7 @@ TINY = RtmoConfig(
 
 
 def person(x=20.0, y=20.0, size=64.0, crowd=False, labelled=2, seed=0):
-    places = np.random.default_rng(seed).uniform(0, size, (1, V, 2)) + (x, y)
+    places = np.random.default_rng(seed).uniform(0, size, (1, V, 2)) + np.array((x, y))
     return People(
         places.astype(np.float32),
         np.full((1, V), labelled, np.uint8),
@@ -100,7 +100,7 @@ def test_the_same_twice():
 
 
 def _pairs(ignored, *at):
-    images, anchors = torch.tensor(at).reshape(-1, 2).T
+    images, anchors = torch.tensor(at, dtype=torch.long).reshape(-1, 2).T
     return Assignment(images, anchors, torch.zeros_like(images), torch.tensor(ignored))
 
 

@@ -84,7 +84,7 @@ def test_sizes_have_the_reference_number_of_parameters(name, millions, share):
     ],
 )
 def test_a_shape_that_cannot_be_built_is_refused(wrong):
-    with pytest.raises(ValueError, match="must|positive"):
+    with pytest.raises(ValueError, match=r"must"):
         replace(TINY, **wrong)
 
 

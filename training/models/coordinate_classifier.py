@@ -62,11 +62,13 @@ class JointAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = x * torch.rsqrt(x.square().mean(dim=2, keepdim=True) + 1e-5) * self.gain
-        gates, values, shared = functional.silu(self.inner(normed)).split((self.gated, self.gated, self.shared), dim=2)
+        widths = [self.gated, self.gated, self.shared]
+        gates, values, shared = torch.split(functional.silu(self.inner(normed)), widths, dim=2)
         queries = shared * self.scale[0] + self.offset[0] + self.names
         keys = shared * self.scale[1] + self.offset[1] + self.names
         weights = functional.relu(torch.matmul(queries, keys.transpose(1, 2)) * self.shared**-0.5).square()
-        return x + self.outer(gates * torch.matmul(weights, values))
+        found: Tensor = self.outer(gates * torch.matmul(weights, values))
+        return x + found
 
 
 class CoordinateClassifier(nn.Module):
@@ -116,7 +118,8 @@ class CoordinateClassifier(nn.Module):
         norm = self.norm
         if self.training and len(x) == 1:  # one person has no variance to learn from
             return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        return self.norm(x)
+        normed: Tensor = norm(x)
+        return normed
 
     def _encoded(self, places: Tensor) -> Tensor:
         """(P, B) pixels from the anchor to (P, encoding, B)."""

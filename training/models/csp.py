@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training.models.sizes import RtmoConfig
 
@@ -35,6 +36,13 @@ class Convolution(nn.Sequential):
             layers.append(activation(act))
         super().__init__(*layers)
 
+    def merged(self) -> nn.Conv2d:
+        """Convolution and norm as one convolution, for evaluation; without the activation."""
+        convolution, norm = self[0], self[1]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        return fuse_conv_bn_eval(convolution, norm)
+
 
 class Bottleneck(nn.Module):
     """1x1, then 3x3, added to what came in."""
@@ -45,7 +53,8 @@ class Bottleneck(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
+        y: Tensor = self.body(x)
+        return x + y if self.residual else y
 
 
 class CrossStage(nn.Module):
@@ -60,7 +69,8 @@ class CrossStage(nn.Module):
         self.last = Convolution(2 * half, channels, 1, act)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.cat([self.blocks(self.through(x)), self.past(x)], dim=1))
+        y: Tensor = self.last(torch.cat([self.blocks(self.through(x)), self.past(x)], dim=1))
+        return y
 
 
 class SpatialPyramid(nn.Module):
@@ -81,7 +91,8 @@ class SpatialPyramid(nn.Module):
         levels = [self.first(x)]
         for _ in range(3):
             levels.append(self.pool(levels[-1]))
-        return self.last(torch.cat(levels, dim=1))
+        y: Tensor = self.last(torch.cat(levels, dim=1))
+        return y
 
 
 class CspDarknet(nn.Module):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training.models.csp import CHANNELS, Convolution, activation
 from training.models.sizes import RtmoConfig
@@ -55,7 +54,8 @@ class Attention(nn.Module):
         found = functional.scaled_dot_product_attention(*split).transpose(1, 2).reshape(n, h * w, c)
         cells = self.norm(cells + self.mixed(found))
         cells = self.after_norm(cells + self.after(cells))
-        return cells.transpose(1, 2).reshape(n, c, h, w)
+        level: Tensor = cells.transpose(1, 2).reshape(n, c, h, w)
+        return level
 
 
 class Branched(nn.Module):
@@ -72,13 +72,16 @@ class Branched(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.wide(x)
-        return self.act(y if self.narrow is None else y + self.narrow(x))
+        out: Tensor = self.act(y if self.narrow is None else y + self.narrow(x))
+        return out
 
     def merged(self) -> nn.Sequential:
         """The same for evaluation, as one convolution."""
-        wide = fuse_conv_bn_eval(self.wide[0], self.wide[1])  # type: ignore[type-var]
+        wide = self.wide.merged()
         if self.narrow is not None:
-            narrow = fuse_conv_bn_eval(self.narrow[0], self.narrow[1])  # type: ignore[type-var]
+            narrow = self.narrow.merged()
+            assert wide.bias is not None
+            assert narrow.bias is not None
             with torch.no_grad():
                 wide.weight += functional.pad(narrow.weight, (1, 1, 1, 1))
                 wide.bias += narrow.bias
@@ -98,7 +101,8 @@ class Fusion(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         x = torch.cat([fine, coarse], dim=1)
-        return self.last(self.blocks(self.through(x)) + self.past(x))
+        y: Tensor = self.last(self.blocks(self.through(x)) + self.past(x))
+        return y
 
 
 class HybridEncoder(nn.Module):

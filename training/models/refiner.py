@@ -29,10 +29,11 @@ class Refiner(nn.Module):
         self.seen = nn.ModuleList([nn.Linear(c * len(CROSS), inner) for _ in range(config.refine)])
         self.known = nn.ModuleList([nn.Linear(config.joint_features, inner, bias=False) for _ in range(config.refine)])
         self.hidden = nn.ModuleList([nn.Linear(inner, inner) for _ in range(config.refine)])
-        self.moves = nn.ModuleList([nn.Linear(inner, 2) for _ in range(config.refine)])
-        for move in self.moves:  # begins as no move at all
+        moves = [nn.Linear(inner, 2) for _ in range(config.refine)]
+        for move in moves:  # begins as no move at all
             nn.init.zeros_(move.weight)
             nn.init.zeros_(move.bias)
+        self.moves = nn.ModuleList(moves)
         self.register_buffer("cross", torch.tensor(CROSS), persistent=False)
 
     def forward(self, fine: Tensor, images: Tensor, boxes: Tensor, joints: Tensor, features: Tensor) -> list[Tensor]:
@@ -76,8 +77,8 @@ def looked_up(rows: Tensor, size: torch.Size, images: Tensor, places: Tensor) ->
     furthest = torch.tensor([w - 1.0, h - 1.0], dtype=places.dtype, device=places.device)
     cells = torch.minimum((places / STRIDE - 0.5).clamp(min=0), furthest)
     corner = torch.minimum(cells.floor(), furthest - 1)
-    right, low = (cells - corner).split(1, dim=2)
-    column, row = corner.long().split(1, dim=2)
+    right, low = torch.chunk(cells - corner, 2, dim=2)
+    column, row = torch.chunk(corner.long(), 2, dim=2)
     first = ((images[:, None, None] * h + row) * w + column).flatten()
 
     def take(offset: int) -> Tensor:

@@ -115,7 +115,7 @@ class Rtmo(nn.Module):
         # Places are in fp32 under autocast too.
         scores, answers, *proxies = [torch.cat(part, dim=1).float() for part in parts]
         anchors = anchors_of([level.shape[2:] for level in levels], fine)
-        box, visibility, vectors = answers.split((4, V, self.config.vector), dim=2)
+        box, visibility, vectors = torch.split(answers, [4, V, self.config.vector], dim=2)
         return Dense(
             scores=scores[..., 0],
             boxes=_decoded(box, anchors),

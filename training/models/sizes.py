@@ -75,7 +75,7 @@ class RtmoConfig:
     def __post_init__(self) -> None:
         if self.hidden % 4 or (self.attention_heads and self.hidden % self.attention_heads):
             raise ValueError(
-                f"hidden {self.hidden} must be a multiple of 4 and of {self.attention_heads} attention heads"
+                f"hidden {self.hidden} must be a multiple of 4 and of attention_heads {self.attention_heads}"
             )
         if self.encoding % 2 or min(self.bins) < 2:
             raise ValueError(f"encoding {self.encoding} must be even, and bins {self.bins} at least 2")

@@ -28,7 +28,8 @@ class ExportShape:
     Attributes:
         size: (height, width) of the input in pixels, multiples of 32.
         any_size: other multiples of 32 from 128 to 2048 are taken too; `size` is then only what it is traced with.
-        people: K, the most that are answered for one image.
+        people: K, the most that are answered for one image; each person may be answered several times, so give about
+            four times as many as there may be people. Each costs time.
         largest_batch: n is 1 to this.
         opset: of ONNX.
 
@@ -38,7 +39,7 @@ class ExportShape:
 
     size: tuple[int, int] = (256, 256)
     any_size: bool = True
-    people: int = 32
+    people: int = 24
     largest_batch: int = 64
     opset: int = 20
 
@@ -77,4 +78,5 @@ def to_onnx(network: Rtmo, shape: ExportShape) -> bytes:
     model = program.model_proto
     forget_source(model)
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content

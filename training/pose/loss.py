@@ -18,7 +18,7 @@ from torch.nn import functional
 from recognizer.scenes import HIDDEN, SEEN
 from training.models.coordinate_classifier import Bins
 from training.models.rtmo import Dense, Rtmo
-from training.pose.assign import AssignParams, Assignment, assign, iou
+from training.pose.assign import Assignment, AssignParams, assign, iou
 from training.pose.targets import Targets, oks, scaled_squares
 
 
