@@ -31,6 +31,14 @@ TINY = RtmoConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()  # several threads that wait for each other cost more than these networks
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def person(x=20.0, y=20.0, size=64.0, crowd=False, labelled=2, seed=0):
     places = np.random.default_rng(seed).uniform(0, size, (1, V, 2)) + np.array((x, y))
     return People(

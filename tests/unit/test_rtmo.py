@@ -36,6 +36,14 @@ FULL = replace(  # everything the reference has, small
 IDENTITY = [TINY, FULL, replace(TINY, attention_heads=0, joint_expansion=0)]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()  # several threads that wait for each other cost more than these networks
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def network(config=TINY, seed=0):
     torch.manual_seed(seed)
     net = Rtmo(config)
