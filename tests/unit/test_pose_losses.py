@@ -1,0 +1,178 @@
+"""What the network that finds people is taught by."""
+
+import math
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from recognizer.scenes import People
+from training.models.coordinate_classifier import Bins, V
+from training.models.rtmo import Rtmo
+from training.models.sizes import RtmoConfig
+from training.pose.assign import Assignment, AssignParams
+from training.pose.loss import LossParams, bins_loss, distance_loss, losses, score_loss, visibility_loss
+from training.pose.targets import collate
+
+TINY = RtmoConfig(
+    width=0.125,
+    hidden=16,
+    fine=16,
+    inner=8,
+    feedforward=16,
+    attention_heads=2,
+    stride_groups=1,
+    pose_width=16,
+    joint_features=8,
+    encoding=8,
+    bins=(12, 16),
+    refine_features=4,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()  # several threads that wait for each other cost more than these networks
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def person(x=20.0, y=20.0, size=64.0, crowd=False, labelled=2, seed=0):
+    places = np.random.default_rng(seed).uniform(0, size, (1, V, 2)) + np.array((x, y))
+    return People(
+        places.astype(np.float32),
+        np.full((1, V), labelled, np.uint8),
+        np.array([[x, y, size, size]], np.float32),
+        np.array([size * size / 2], np.float32),
+        np.array([crowd]),
+    )
+
+
+def run(*people, seed=0):
+    torch.manual_seed(seed)
+    net = Rtmo(TINY)
+    dense = net(torch.rand(len(people), 3, 128, 128))
+    total, parts = losses(net, dense, collate(people), LossParams(), AssignParams())
+    total.backward()
+    return net, total, parts
+
+
+def test_all_losses_are_finite_and_teach():
+    net, total, parts = run(person(), person(40, 30, 50))
+    names = {field.name for field in fields(LossParams)} - {"power", "unlabelled_is_hidden"}
+    assert set(parts) == names
+    assert total.item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
+    for name, part in net.named_parameters():
+        # The refiner begins with moves of zero, so that at first only these learn.
+        if "refiner" in name and "moves" not in name:
+            continue
+        assert part.grad is not None, name
+        assert torch.isfinite(part.grad).all(), name
+        assert part.grad.abs().sum() > 0 or "bias" in name, name
+
+
+@pytest.mark.parametrize("people", [People.nobody(), person(crowd=True), person(labelled=0)])
+def test_images_without_people_teach_the_score_alone(people):
+    net, total, parts = run(people, people)
+    assert set(parts) == {"score"}
+    assert total.item() > 0
+    assert net.classifier.split.weight.grad is None
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+
+
+def test_one_person_in_the_whole_batch():
+    _, total, _ = run(person(), People.nobody())
+    assert torch.isfinite(total)
+
+
+def test_a_crowd_over_everything_teaches_nothing():
+    net, total, _ = run(person(-1, -1, 130, crowd=True))
+    assert total.item() == 0
+    assert not any(p.grad.any() for p in net.parameters() if p.grad is not None)
+
+
+def test_where_an_unlabelled_joint_is_does_not_matter():
+    one, other = person(), person()
+    for each in (one, other):
+        each.labelled[0, 3:9] = 0
+    other.joints[0, 3:9] = 1000.0
+    assert run(one)[1].item() == run(other)[1].item()
+
+
+def test_the_same_twice():
+    first, second = run(person(), person(8, 8, 90)), run(person(), person(8, 8, 90))
+    for one, other in zip(first[0].parameters(), second[0].parameters(), strict=True):
+        assert one.grad is None or torch.equal(one.grad, other.grad)
+
+
+def _pairs(ignored, *at):
+    images, anchors = torch.tensor(at, dtype=torch.long).reshape(-1, 2).T
+    return Assignment(images, anchors, torch.zeros_like(images), torch.tensor(ignored))
+
+
+@pytest.mark.parametrize(
+    ("logit", "wanted", "positive", "ignored", "expected"),
+    [
+        (0.0, 0.0, False, False, 0.75 * 0.25 * math.log(2)),
+        (0.0, 0.8, True, False, 0.8 * math.log(2)),
+        (0.0, 0.0, True, False, 0.0),  # to find somebody, but far off as yet
+        (3.0, 0.0, False, True, 0.0),
+    ],
+)
+def test_varifocal_loss_by_hand(logit, wanted, positive, ignored, expected):
+    pairs = _pairs([[ignored]], *([(0, 0)] if positive else []))
+    loss = score_loss(torch.tensor([[logit]]), torch.tensor([[wanted]]), pairs)
+    assert loss.item() == pytest.approx(expected)
+
+
+def _bins(x, places, deviation=0.1):
+    """One person, of whom all joints have these logits over x and y."""
+    logits = torch.tensor(x).expand(1, V, len(x))
+    where = torch.tensor([places])
+    return Bins(logits, logits, where, where, torch.full((1, V), deviation), logits)
+
+
+@pytest.mark.parametrize(
+    ("logits", "truth", "expected"),
+    [
+        ((100.0, 0.0), 0.0, math.log(0.1)),  # sure and right
+        ((0.0, 0.0), 0.0, math.log(0.1) + math.log(2) - math.log1p(math.exp(-20 / 2))),
+        ((100.0, 0.0), 20.0, math.log(0.1) + 20 / (2 * 0.1 * 10)),  # sure and wrong
+    ],
+)
+def test_likelihood_of_bins_by_hand(logits, truth, expected):
+    joints = torch.full((1, V, 2), truth)
+    loss = bins_loss(_bins(logits, (0.0, 20.0)), joints, torch.full((1, V), 2), torch.tensor([100.0]))
+    assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_likelihood_far_outside_the_bins_is_finite():
+    joints = torch.full((1, V, 2), 1e6)
+    loss = bins_loss(_bins((1.0, 2.0), (0.0, 20.0), 1e-3), joints, torch.full((1, V), 1), torch.tensor([1.0]))
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("labelled", [0, 1, 2])
+def test_distance_counts_labelled_joints(labelled):
+    guesses, joints = torch.zeros(2, 1, V, 2), torch.zeros(1, V, 2)
+    labels = torch.zeros(1, V)
+    labels[0, 5] = labelled
+    joints[0, 5, 0] = 2 * 0.079 * 10
+    loss = distance_loss(guesses, joints, labels, torch.tensor([100.0]))
+    assert loss.item() == pytest.approx(math.log(2) if labelled else 0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "unlabelled_is_hidden", "expected"),
+    [
+        ([100.0, -100.0, 0.0], [2, 1, 0], False, 0.0),
+        ([100.0, -100.0, 0.0], [2, 1, 0], True, math.log(2) / 3),
+        ([-10.0, -100.0, 0.0], [2, 1, 0], False, 5.0),
+        ([0.0, 0.0, 0.0], [0, 0, 0], False, 0.0),
+    ],
+)
+def test_visibility_by_hand(logits, labels, unlabelled_is_hidden, expected):
+    loss = visibility_loss(torch.tensor([logits]), torch.tensor([labels]), unlabelled_is_hidden)
+    assert loss.item() == pytest.approx(expected, abs=1e-3)

@@ -1,0 +1,1 @@
+"""Networks, each one readable, with its configuration beside it."""

@@ -1,0 +1,140 @@
+"""The sizes of the RTMO network: what a configuration says, and the named ones.
+
+Kept free of torch, so that reading parameters costs nothing.
+Source of `t`, `s`, `m`, `l`: Lu et al. 2024, "RTMO: Towards High-Performance One-Stage Real-Time Multi-Person Pose
+Estimation", and the configurations published with it. `micro` is our own, for a CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RtmoConfig:
+    """Shape of the network.
+
+    Attributes:
+        width: factor on the channels of backbone (64 to 1024 at 1) and heads (256).
+        stem: width of the first convolution in pixels, 6 or 3; the reference's is one of 6.
+        blocks: of each of the backbone's four stages; 0 leaves only the convolution that halves the size.
+        pyramid: whether the coarsest stage pools over growing places, as the reference does before its attention.
+        hidden: channels of the levels at strides 16 and 32 inside the encoder.
+        fine: channels of the level at stride 8 there.
+        inner: channels of the encoder's blocks.
+        inner_blocks: of each fusion of two levels.
+        stride_groups: of the encoder's convolutions that halve the size.
+        feedforward: channels between the two layers after the attention.
+        attention_heads: of the attention over the coarsest level; 0 leaves the attention out.
+        activation: SiLU is the reference's; ReLU is what onnxruntime folds into a convolution on a CPU.
+        branches: blocks of the encoder are trained as a 3x3 and a 1x1 convolution side by side, deployed as one.
+        score_convolutions: how many stand in the score branch of each head.
+        pose_convolutions: how many stand in the pose branch.
+        head_groups: of those but the first.
+        pose_width: channels of the pose branch.
+        joint_features: channels of one joint in the coordinate classifier.
+        encoding: channels of the sine encoding of a bin, half of them cosines.
+        bins: of the coordinate classifier, over x and over y.
+        joint_expansion: joints of one person look at each other before they are placed, with this many times
+            joint_features; 0 leaves that out.
+        padding: the bins cover the person's box times this.
+        refine: how many times joints are moved by what is seen at them at stride 8; 0 is the reference.
+        refine_features: channels that are looked up there.
+
+    Raises:
+        ValueError: a shape that cannot be built; says which.
+    """
+
+    width: float = 0.25
+    stem: Literal[3, 6] = 3
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 2)
+    pyramid: bool = False
+    hidden: int = 128
+    fine: int = 64
+    inner: int = 32
+    inner_blocks: int = 1
+    stride_groups: int = 4
+    feedforward: int = 640
+    attention_heads: int = 4
+    activation: Literal["relu", "silu"] = "relu"
+    branches: bool = False
+    score_convolutions: int = 1
+    pose_convolutions: int = 2
+    head_groups: int = 1
+    pose_width: int = 80
+    joint_features: int = 64
+    encoding: int = 32
+    bins: tuple[int, int] = (96, 128)
+    joint_expansion: int = 1
+    padding: float = 1.25
+    refine: int = 1
+    refine_features: int = 32
+
+    def __post_init__(self) -> None:
+        if self.hidden % 4 or (self.attention_heads and self.hidden % self.attention_heads):
+            raise ValueError(
+                f"hidden {self.hidden} must be a multiple of 4 and of attention_heads {self.attention_heads}"
+            )
+        if self.encoding % 2 or min(self.bins) < 2:
+            raise ValueError(f"encoding {self.encoding} must be even, and bins {self.bins} at least 2")
+        if min(self.width, self.padding, self.score_convolutions, self.pose_convolutions) <= 0:
+            raise ValueError("width, padding, score_convolutions and pose_convolutions must be positive")
+        if min(*self.blocks, self.inner_blocks, self.joint_expansion, self.refine) < 0:
+            raise ValueError("blocks, inner_blocks, joint_expansion and refine must not be negative")
+
+    def channels(self, base: int) -> int:
+        """What `base` channels at width 1 are here."""
+        return int(base * self.width)
+
+    @property
+    def score_width(self) -> int:
+        return self.channels(256)
+
+    @property
+    def vector(self) -> int:
+        """Channels of the pose vector of one anchor."""
+        return self.channels(512)
+
+
+def _reference(width: float, depth: float) -> RtmoConfig:
+    def deep(blocks: int) -> int:
+        return round(blocks * depth)
+
+    return RtmoConfig(
+        width=width,
+        stem=6,
+        blocks=(deep(3), deep(9), deep(9), deep(3)),
+        pyramid=True,
+        hidden=256,
+        fine=256,
+        inner=int(256 * width),
+        inner_blocks=deep(3),
+        stride_groups=1,
+        feedforward=1024,
+        attention_heads=8,
+        activation="silu",
+        branches=True,
+        score_convolutions=2,
+        pose_convolutions=4,
+        head_groups=8,
+        pose_width=8 * int(36 * width),
+        joint_features=128,
+        encoding=128,
+        bins=(192, 256),
+        joint_expansion=2,
+        refine=0,
+    )
+
+
+SIZES = MappingProxyType(
+    {
+        "micro": RtmoConfig(),
+        "t": _reference(0.375, 0.33),
+        "s": _reference(0.5, 0.33),
+        "m": _reference(0.75, 0.67),
+        "l": _reference(1.0, 1.0),
+    }
+)
+"""micro for frames of 256 to 320 pixels, t for 416, s, m and l for 640."""

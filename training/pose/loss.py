@@ -1,0 +1,129 @@
+"""What the network is taught by.
+
+Sources: Lu et al. 2024, "RTMO" (OKS, visibility and coordinate losses, and their weights); Zhang et al. 2021,
+"VarifocalNet" (score); Ge et al. 2021, "YOLOX" (box).
+Axes: n images, A anchors, P anchors that are to find somebody, V joints, B bins.
+
+Joints without a label give no loss anywhere. Images without people teach the score alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recognizer.scenes import HIDDEN, SEEN
+from training.models.coordinate_classifier import Bins
+from training.models.rtmo import Dense, Rtmo
+from training.pose.assign import Assignment, AssignParams, assign, iou
+from training.pose.targets import Targets, oks, scaled_squares
+
+
+@dataclass(frozen=True)
+class LossParams:
+    """Weights of the losses.
+
+    Attributes:
+        score: varifocal, over all anchors, per positive one.
+        box: 1 - IoU^2.
+        proxy: 1 - OKS of the joints that anchors tell directly, by which they are chosen.
+        bins: negative log-likelihood of the coordinate classifier.
+        oks: 1 - OKS of each of the guesses of classifier and refiner.
+        distance: logarithm of the distance of those guesses, which still pulls where OKS is flat.
+        visibility: binary cross-entropy; 1 is a joint that can be seen, 0 one that something hides.
+        power: the target of a score is the OKS its joints reach to this power.
+        unlabelled_is_hidden: joints without label teach visibility 0; off, they teach nothing.
+    """
+
+    score: float = 1.0
+    box: float = 5.0
+    proxy: float = 10.0
+    bins: float = 1.0
+    oks: float = 5.0
+    distance: float = 1.0
+    visibility: float = 1.0
+    power: float = 0.5
+    unlabelled_is_hidden: bool = False
+
+
+def losses(
+    network: Rtmo, dense: Dense, targets: Targets, weights: LossParams, choice: AssignParams
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum, and its parts by the names of `LossParams` (weighted too, without history)."""
+    chosen = assign(dense, targets, choice)
+    count = max(1, len(chosen.images))
+    parts: dict[str, Tensor] = {}
+    wanted = torch.zeros_like(dense.scores)
+    if len(chosen.images):
+        at = (chosen.images, chosen.anchors)
+        whom = (chosen.images, chosen.people)
+        truth = (targets.joints[whom], targets.labelled[whom], targets.areas[whom])
+        placed = network.place(dense, *at)
+        guesses = torch.stack([guess.float() for guess in placed.guesses])
+        reached = oks(guesses, *truth)
+        wanted[at] = reached[-1].detach() ** weights.power
+        assert dense.proxies is not None
+        parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
+        parts["proxy"] = (1 - oks(dense.proxies[at], *truth)).mean()
+        parts["bins"] = bins_loss(placed.bins, *truth)
+        parts["oks"] = (1 - reached).mean()
+        parts["distance"] = distance_loss(guesses, *truth)
+        parts["visibility"] = visibility_loss(
+            dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden
+        )
+    parts["score"] = score_loss(dense.scores, wanted, chosen) / count
+    weighted = {name: part * getattr(weights, name) for name, part in parts.items()}
+    return torch.stack(list(weighted.values())).sum(), {name: part.detach() for name, part in weighted.items()}
+
+
+def score_loss(scores: Tensor, wanted: Tensor, chosen: Assignment, share: float = 0.75, focus: float = 2.0) -> Tensor:
+    """Varifocal loss, summed over anchors that are not ignored.
+
+    Args:
+        scores: (n, A) logits.
+        wanted: (n, A) in [0, 1], 0 where nobody is to be found.
+        chosen: whose anchors are positive, whatever is wanted of them, and which are ignored.
+        share: weight of anchors that are to find nobody.
+        focus: power of their score in their weight: those who know it hardly count.
+
+    An anchor that is to find somebody weighs as much as is wanted of it, so that the best ones teach most.
+    """
+    weight = share * torch.sigmoid(scores.detach()) ** focus
+    at = (chosen.images, chosen.anchors)
+    weight[at] = wanted[at]
+    weight = weight.masked_fill(chosen.ignored, 0.0)
+    return functional.binary_cross_entropy_with_logits(scores, wanted, weight, reduction="sum")
+
+
+def bins_loss(bins: Bins, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:
+    """Negative log-likelihood of the true places under the bins, mean over labelled joints and both axes.
+
+    A bin says that the joint is around it with a Laplace distribution whose deviation, a share of the root of the
+    area, is learned per joint; the whole is their mixture by the bins' probabilities.
+    """
+    known = (labelled > 0).float()
+    scale = 2 * bins.deviation * areas[:, None].sqrt()
+    total = known.new_zeros(())
+    for axis, (logits, places) in enumerate(((bins.x, bins.x_places), (bins.y, bins.y_places))):
+        away = (joints[..., axis, None] - places[:, None]).abs() / scale[..., None]
+        likelihood = torch.logsumexp(functional.log_softmax(logits.float(), dim=2) - away, dim=2)
+        total = total + (known * (bins.deviation.log() - likelihood)).sum()
+    return total / (2 * known.sum().clamp(min=1))
+
+
+def distance_loss(guesses: Tensor, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:
+    """log(1 + d) of guesses (G, P, V, 2), d the distance in the unit of OKS; mean over labelled joints and guesses."""
+    known = (labelled > 0).to(guesses.dtype)
+    far = (scaled_squares(guesses, joints, areas) + 1e-6).sqrt()
+    return (far.log1p() * known).sum() / (len(guesses) * known.sum().clamp(min=1))
+
+
+def visibility_loss(logits: Tensor, labelled: Tensor, unlabelled_is_hidden: bool) -> Tensor:
+    """Binary cross-entropy of logits (P, V) against seen or hidden; mean over joints that teach."""
+    teaches = torch.ones_like(logits) if unlabelled_is_hidden else (labelled >= HIDDEN).to(logits.dtype)
+    seen = (labelled == SEEN).to(logits.dtype)
+    loss = functional.binary_cross_entropy_with_logits(logits, seen, teaches, reduction="sum")
+    return loss / teaches.sum().clamp(min=1)
