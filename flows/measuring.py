@@ -157,8 +157,10 @@ def change_inputs(
         if not places:
             yield Invariance(name, 0.0, None, None, 0)
             continue
-        changed = answer(predictor, [evaluator.change(name, test.items[place], place) for place in places])
-        yield measure_invariance(name, evaluator.compare(chosen(answers, places), changed))
+        cases = [test.items[place] for place in places]
+        changed = [evaluator.change(name, case, place) for case, place in zip(cases, places, strict=True)]
+        found = evaluator.restored(name, answer(predictor, changed), cases)
+        yield measure_invariance(name, evaluator.compare(chosen(answers, places), found))
 
 
 def problem_of(error: Exception) -> str:

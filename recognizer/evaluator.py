@@ -151,6 +151,9 @@ class Evaluator(Protocol):
     def change(self, name: str, case: Any, place: int) -> Any:
         """The case as a change of `changes` makes it; place: its own in the set."""
 
+    def restored(self, name: str, answers: Answers, cases: Sequence[Any]) -> Answers:
+        """Answers to changed cases as they would be to the cases as they were (a mirrored image's, mirrored back)."""
+
     def changeable(self, test: TestSet, classes: Sequence[str] | None) -> Sequence[int]:
         """Places of the cases that a change is meant for; classes: None for all."""
 

@@ -129,6 +129,9 @@ class ActionEvaluator:
     def change(self, name: str, case: SkeletonSequence, place: int) -> SkeletonSequence:
         return CHANGES[name](case, place)
 
+    def restored(self, name: str, answers: Answers, cases: Sequence[SkeletonSequence]) -> Answers:
+        return answers  # a class is the same wherever people stand
+
     def changeable(self, test: ActionTestSet, classes: Sequence[str] | None) -> Sequence[int]:
         meant = test.classes if classes is None else classes
         return [place for place, case in enumerate(test.items) if test.classes[case.label] in meant]

@@ -109,6 +109,7 @@ def evaluate_keypoints(people: Sequence[People], found: Sequence[FoundPeople]) -
     - `oks_above_50`: share of the people who were paired with OKS of at least 0.5; the same as AR50;
     - `mean_oks`: mean over all people, 0 for those without a pair. A mean over pairs alone would rise when a model
       gives up on the hard ones, and two models would not be compared on the same people;
+    - `matched_oks`: the mean over those that were paired alone; left out, as `pck`, where nobody was;
     - `pck`: share of the labelled joints of paired people that lie within 0.2 of the torso (left shoulder to right
       hip, or else right shoulder to left hip), or, if neither is labelled, within 0.1 of the box's diagonal; left out
       where nobody is paired.
@@ -137,6 +138,7 @@ def evaluate_keypoints(people: Sequence[People], found: Sequence[FoundPeople]) -
     }
     if paired.any():
         metrics["pck"] = int(cases.right.sum()) / int(paired.sum())
+        metrics["matched_oks"] = float(cases.oks[cases.oks > 0].mean())
     return KeypointEvaluation(
         images=len(people),
         n=n,
@@ -146,7 +148,7 @@ def evaluate_keypoints(people: Sequence[People], found: Sequence[FoundPeople]) -
             for joint, name in enumerate(JOINTS)
             if paired[:, joint].any()
         },
-        slices={kind: _measured(names, cases.hit) for kind, names in cases.slices.items()},
+        slices={kind: measured(names, cases.hit) for kind, names in cases.slices.items()},
         cases=cases,
         ap_by_image=jackknife(match(people, found)),
     )
@@ -316,7 +318,8 @@ def _company(people: People) -> str:
     return "1 person" if alone else "2 to 4 people" if few else "5 people or more"
 
 
-def _measured(names: Sequence[str | None], hits: NDArray[np.bool_]) -> dict[str, SliceMeasure]:
+def measured(names: Sequence[str | None], hits: NDArray[np.bool_]) -> dict[str, SliceMeasure]:
+    """Slice → how many are in it, and the share of them that was hit; (n,) names, None for who is in no slice."""
     groups: dict[str, list[bool]] = {}
     for name, hit in zip(names, hits.tolist(), strict=True):
         if name is not None:

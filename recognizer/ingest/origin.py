@@ -13,11 +13,13 @@ class DataFile:
     Attributes:
         meta: JSON with class names and subjects, see docs/data.md.
         subject_pattern: regular expression whose group finds the subject in a name; takes the place of the meta's.
+        images: folder of the images that the file speaks of.
     """
 
     path: Path
     meta: Path | None = None
     subject_pattern: str | None = None
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
