@@ -47,10 +47,10 @@ def _known(names: Collection[str], what: str) -> AfterValidator:
 
 
 def _of_task(attribute: str, what: str) -> AfterValidator:
-    """Names that the task's evaluator knows, which is the context of the validation."""
+    """Names that the task's evaluator knows, which is the context of a section that is read."""
 
     def check(found: Any, info: ValidationInfo) -> Any:
-        return _require(found, getattr(info.context, attribute), what)
+        return found if info.context is None else _require(found, getattr(info.context, attribute), what)
 
     return AfterValidator(check)
 
@@ -132,7 +132,8 @@ class GoldenGate(_Section):
     @model_validator(mode="after")
     def _known_changes(self, info: ValidationInfo) -> Self:
         evaluator: Any = info.context
-        _require(self.__pydantic_extra__, evaluator.changes, "change of the input")
+        if evaluator is not None:
+            _require(self.__pydantic_extra__, evaluator.changes, "change of the input")
         return self
 
 

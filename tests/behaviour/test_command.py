@@ -186,6 +186,7 @@ def test_listings_of_an_empty_home(recognizer):
     ended, out, _ = recognizer("tasks", "--json")
     assert ended == 0
     assert [(entry["task"], entry["role"]) for entry in json.loads(out)] == [
+        ("action", "evaluator"),
         ("action", "predictor"),
         ("action", "trainer"),
     ]
