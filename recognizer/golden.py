@@ -57,7 +57,7 @@ def read_golden(folder: Path | None, classes: Sequence[str], *, synthetic: bool 
     cases: list[SkeletonSequence] = []
     origin: dict[str, str] = {}
     left_out, said = 0, ""
-    for path in _files(folder):
+    for path in golden_files(folder, "*.npz"):
         found = _read(path)
         if path.parent.name == SYNTHETIC and not synthetic:
             left_out += len(found)
@@ -78,10 +78,11 @@ def read_golden(folder: Path | None, classes: Sequence[str], *, synthetic: bool 
     return GoldenCases(SequenceSet(tuple(classes), tuple(cases)), left_out, sha256_bytes(said.encode()))
 
 
-def _files(folder: Path | None) -> list[Path]:
+def golden_files(folder: Path | None, pattern: str) -> list[Path]:
+    """The files of a folder, those of synthetic data last; none where there is no folder."""
     if folder is None:
         return []
-    return [*sorted(folder.glob("*.npz")), *sorted((folder / SYNTHETIC).glob("*.npz"))]
+    return [*sorted(folder.glob(pattern)), *sorted((folder / SYNTHETIC).glob(pattern))]
 
 
 def _read(path: Path) -> SequenceSet:

@@ -20,6 +20,7 @@ from recognizer.ingest.split import Split
 from recognizer.sequences import SequenceSet, SkeletonSequence, read_npz, write_npz
 
 SetName = Literal["train", "validation", "test"]
+SETS: tuple[SetName, ...] = ("train", "validation", "test")
 CARD = "snapshot.json"
 FORMAT = 1
 

@@ -46,6 +46,13 @@ class Noted(NamedTuple):
     inputs: Mapping[str, NDArray[Any]]
 
 
+class Heard(NamedTuple):
+    """An answer as a client hears it: its numbers, of one case, and whether it says in words what they say."""
+
+    answers: Answers
+    consistent: bool
+
+
 class Endpoint(Protocol):
     """One task's requests and answers; every method is called off the event loop."""
 
@@ -55,7 +62,7 @@ class Endpoint(Protocol):
     def write(self, answered: Answered) -> dict[str, Any]:
         """The answer as JSON can carry it, see `named`."""
 
-    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Answers:
+    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Heard:
         """The model's answer to one case from what `write` wrote, as a client hears it.
 
         classes: the model's, in its order. Raises FormatError: it is no answer of a model of these classes.

@@ -51,9 +51,10 @@ class Comparison:
             return
         self.compared += 1
         try:
-            found = self._evaluator.compare(self._endpoint.heard(content, self._classes), expected)
+            heard = self._endpoint.heard(content, self._classes)
+            found = self._evaluator.compare(heard.answers, expected)
         except InputError:
             return  # compared, and nothing like it
-        self.agreed += bool(found.same[0])
+        self.agreed += heard.consistent and bool(found.same[0])
         if found.farthest is not None:
             self.max_difference = max(self.max_difference or 0.0, found.farthest)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recognizer.action.limits import ContractLimits
-from recognizer.action.rules import SETS, make_rules
+from recognizer.action.rules import make_rules
 from recognizer.contract import Inspection, Table, sets_with
+from recognizer.snapshot import SETS
 
 INDEX = {
     "sequences": ("set", "name", "subject"),
@@ -54,7 +56,9 @@ def _tables(sequences: Table, frames: Table) -> dict[str, Table]:
     ends = np.stack([-frames["x_min"], frames["x_max"] - 1, -frames["y_min"], frames["y_max"] - 1])
     frames = {**frames, "outside": np.where(np.isnan(ends).all(axis=0), np.nan, np.max(ends, axis=0))}
     names = np.unique(labels)
-    counts = {one: np.array([np.sum((part == one) & (labels == name)) for name in names]) for one in SETS}
+    counts: dict[str, NDArray[Any]] = {
+        one: np.array([np.sum((part == one) & (labels == name)) for name in names]) for one in SETS
+    }
     imbalance = counts["train"].max() / np.maximum(counts["train"], 1)
     return {
         "sequences": sequences,

@@ -27,10 +27,9 @@ from recognizer.ingest.split import cut
 from recognizer.params import StageParams
 from recognizer.perturbation import CHANGES
 from recognizer.sequences import SequenceSet, SkeletonSequence
-from recognizer.snapshot import SetName, SnapshotCard, read_set, write_snapshot
+from recognizer.snapshot import SETS, SetName, SnapshotCard, read_set, write_snapshot
 from recognizer.tables import frame_table, sequence_table
 
-SETS: tuple[SetName, ...] = ("train", "validation", "test")
 SCORES = "scores"
 """The one array of an answer: (n, k) float32, rows sum to 1; the answer is the first highest."""
 

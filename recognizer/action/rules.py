@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from recognizer.action.limits import ContractLimits
 from recognizer.contract import Expectation, Rule, Table, between, volume
-
-SETS = ("train", "validation", "test")
+from recognizer.snapshot import SETS
 
 
 def _rule(expectation: Expectation, broken: str, limit: float, **more: Any) -> Rule:

@@ -12,10 +12,10 @@ from pydantic import Field
 from recognizer.contract import Expectation, Inspection, Limits, Rule, Table, between, sets_with, volume
 from recognizer.pose.shards import Shard
 from recognizer.scenes import HIDDEN, UNLABELLED
+from recognizer.snapshot import SETS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-SETS = ("train", "validation", "test")
 
 
 class Side(Limits):

@@ -28,9 +28,9 @@ from recognizer.pose.change import CHANGES, changed, restored
 from recognizer.pose.contract import inspect_scenes
 from recognizer.pose.cut import cut_images
 from recognizer.pose.golden import read_golden_scenes
-from recognizer.pose.snapshot import PERSON, SETS, read_scenes, write_scenes
+from recognizer.pose.snapshot import PERSON, read_scenes, write_scenes
 from recognizer.scenes import FoundPeople, Scene
-from recognizer.snapshot import SetName, SnapshotCard
+from recognizer.snapshot import SETS, SetName, SnapshotCard
 
 KINDS = ("size", "hidden", "people")
 TEST_SHARE = 0.2

@@ -10,7 +10,7 @@ from pathlib import Path
 from recognizer.digest import sha256_bytes, sha256_file
 from recognizer.errors import FormatError
 from recognizer.evaluator import GoldenSet
-from recognizer.golden import SYNTHETIC
+from recognizer.golden import SYNTHETIC, golden_files
 from recognizer.pose.shards import Shard
 from recognizer.scenes import Scene
 
@@ -27,7 +27,7 @@ def read_golden_scenes(folder: Path | None, *, synthetic: bool) -> GoldenSet:
     scenes: list[Scene] = []
     origin: dict[str, str] = {}
     left_out, said = 0, ""
-    for path in _files(folder):
+    for path in golden_files(folder, "*.shard"):
         shard = Shard(path)
         if path.parent.name == SYNTHETIC and not synthetic:
             left_out += len(shard)
@@ -43,9 +43,3 @@ def read_golden_scenes(folder: Path | None, *, synthetic: bool) -> GoldenSet:
             origin[scene.name] = path.name
             scenes.append(scene)
     return GoldenSet(tuple(scenes), left_out, sha256_bytes(said.encode()))
-
-
-def _files(folder: Path | None) -> list[Path]:
-    if folder is None:
-        return []
-    return [*sorted(folder.glob("*.shard")), *sorted((folder / SYNTHETIC).glob("*.shard"))]

@@ -12,14 +12,12 @@ from recognizer.digest import sha256_file
 from recognizer.errors import SplitError
 from recognizer.home import atomic_folder
 from recognizer.ingest.recorded import Source
-from recognizer.pose.shards import Shard, ShardWriter
+from recognizer.pose.shards import BY_PERSON, Shard, ShardWriter
 from recognizer.scenes import Scene
-from recognizer.snapshot import CARD, FORMAT, SetCard, SetName, SnapshotCard, SourceCard, verified_shard
+from recognizer.snapshot import CARD, FORMAT, SETS, SetCard, SetName, SnapshotCard, SourceCard, verified_shard
 
 PERSON = "person"
 """The one class there is."""
-SETS: tuple[SetName, ...] = ("train", "validation", "test")
-PEOPLE = ("joints", "labelled", "boxes", "areas", "crowd")
 
 
 class _Part:
@@ -38,7 +36,7 @@ class _Part:
             repr((scene.name, scene.subject, scene.shape, len(scene.image), len(scene.people))).encode()
         )
         self._digest.update(scene.image)
-        for name in PEOPLE:
+        for name in BY_PERSON:
             self._digest.update(getattr(scene.people, name).tobytes())
 
     @property

@@ -12,11 +12,11 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from recognizer.action.evaluator import SCORES
-from recognizer.answers import Answers
 from recognizer.errors import FormatError
 from serving.action.body import read_window
 from serving.action.window import ActionWindow
-from serving.endpoint import Asked, Noted, named
+from serving.endpoint import Asked, Heard, Noted
+from serving.endpoint import named as named_by
 from serving.router import Answered, Router
 from serving.routing import NO_WISH
 
@@ -57,13 +57,13 @@ class ActionEndpoint:
         best = int(scores.argmax())
         rounded = [round(float(score), 6) for score in scores]
         return {
-            **named(answered),
+            **named_by(answered),
             "action": answered.classes[best],
             "confidence": rounded[best],
             "scores": dict(zip(answered.classes, rounded, strict=True)),
         }
 
-    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Answers:
+    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Heard:
         scores = content.get("scores")
         hint = "read it from an answer of `/v1/action`"
         if not isinstance(scores, dict) or set(scores) != set(classes):
@@ -72,9 +72,12 @@ class ActionEndpoint:
             row = np.array([float(scores[name]) for name in classes])
         except (TypeError, ValueError) as error:
             raise FormatError("holds scores that are no numbers", where="answer", hint=hint) from error
-        if content.get("action") != classes[int(row.argmax())]:
-            raise FormatError("does not name the class of the highest score", where="answer", hint=hint)
-        return {SCORES: row[None]}
+        named = content.get("action")
+        consistent = named in classes and row[classes.index(named)] == row.max()
+        if consistent and classes[int(row.argmax())] != named:
+            # scores that differ may be equal as they are written; the named one was the higher
+            row[classes.index(named)] = np.nextafter(row.max(), np.inf)
+        return Heard({SCORES: row[None]}, bool(consistent))
 
     def note(self, answered: Answered) -> Noted:
         scores, window = answered.prediction.answers[SCORES][0], answered.case

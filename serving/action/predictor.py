@@ -15,6 +15,7 @@ from recognizer.action.evaluator import SCORES
 from recognizer.errors import FormatError, GivenUp, InvalidAnswer, PluginError
 from recognizer.tasks import Cancel, Prediction
 from recognizer.windows import WindowSpec, to_windows
+from serving.session import CPU, CUDA, line_of, open_session
 
 # A larger batch needs memory (2 MB and more of activations a window) and is no faster on a CPU.
 BATCH = 32
@@ -71,7 +72,7 @@ class ActionPredictor:
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             if cancel is not None and cancel.given_up:
                 raise GivenUp("the run was given up", where="task action") from error
-            raise _broken(PluginError, f"the model failed: {_first_line(error)}") from error
+            raise _broken(PluginError, f"the model failed: {line_of(error)}") from error
         scores = np.asarray(scores)
         expected = (len(batch["keypoints"]), self._k)
         if scores.shape != expected:
@@ -111,24 +112,8 @@ def _read_description(package: Path) -> Mapping[str, Any]:
 
 
 def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin between two requests take the cores of the other workers.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     available = onnxruntime.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime raises a dozen unrelated classes
-        raise FormatError(
-            f"onnxruntime cannot load it: {_first_line(error)}", where=str(path), hint="export and package again"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return open_session(path, threads, [name for name in (CUDA, CPU) if name in available])
 
 
 def _broken(kind: type[PluginError], what: str) -> PluginError:

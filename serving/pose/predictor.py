@@ -17,7 +17,8 @@ from recognizer.pose.answers import stack, unstack
 from recognizer.scenes import FoundPeople
 from recognizer.suppression import Candidates, Suppression, best_left_out, suppress
 from recognizer.tasks import Cancel, Prediction
-from serving.pose.sessions import OpenSession, Sessions, open_session
+from serving.pose.sessions import OpenSession, Sessions
+from serving.session import open_session
 
 BATCH = 4
 """Pictures at once: one of 640 x 640 takes 5 MB as an input, and ten times that inside of the model."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 from numpy.typing import NDArray
 
-from recognizer.errors import FormatError, GivenUp, PluginError, first_line
+from recognizer.errors import GivenUp, PluginError, first_line
 from recognizer.tasks import Cancel
+from serving.session import CPU, CUDA, open_session
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate memory|available memory of \d+ is smaller|out of memory|STATUS_\w*ALLOC(ATION)?_FAILED",
     re.IGNORECASE,
@@ -32,27 +32,6 @@ class Session(Protocol):
 
 
 OpenSession = Callable[[Path, int, Sequence[str]], Session]
-
-
-def open_session(path: Path, threads: int, providers: Sequence[str]) -> Session:
-    """A session over an ONNX file.
-
-    Raises:
-        FormatError: onnxruntime cannot load it.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin between two requests take the cores of the other workers.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session: Session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
-        return session
-    except Exception as error:  # onnxruntime raises a dozen unrelated classes
-        raise FormatError(
-            f"onnxruntime cannot load it: {first_line(error)}", where=str(path), hint="export and package again"
-        ) from error
 
 
 class Sessions:

@@ -13,9 +13,9 @@ from recognizer.ingest.coco import read_coco
 from recognizer.ingest.coco_images import find_images, read_images
 from recognizer.ingest.recorded import Source
 from recognizer.pose.cut import cut_images
-from recognizer.pose.snapshot import SETS, read_scenes, write_scenes
+from recognizer.pose.snapshot import read_scenes, write_scenes
 from recognizer.scenes import People, Scene
-from recognizer.snapshot import read_snapshot
+from recognizer.snapshot import SETS, read_snapshot
 
 SOURCE = Source("made for this test", "")
 NOBODY = People.nobody()

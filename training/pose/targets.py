@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recognizer.evaluation.oks import SIGMAS
 from recognizer.scenes import People
 from recognizer.skeleton import JOINTS
-
-SIGMAS = (0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89)
-"""How far annotators place each joint apart, in tenths of the root of the person's area (COCO keypoint evaluation)."""
 
 SMALLEST_AREA = 1.0
 """Square pixels; smaller ones would turn a rounding error into an infinite distance."""
@@ -83,6 +81,6 @@ def oks(found: Tensor, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tenso
 
 def scaled_squares(found: Tensor, joints: Tensor, areas: Tensor) -> Tensor:
     """(..., V): squared distance over area (2 sigma)^2, the unit in which OKS measures."""
-    sigmas = torch.tensor(SIGMAS, dtype=found.dtype, device=found.device) / 10
+    sigmas = torch.tensor(SIGMAS, dtype=found.dtype, device=found.device)
     squares = (found - joints).square().sum(dim=-1)
     return squares / (areas[..., None] * (2 * sigmas).square())
