@@ -284,7 +284,7 @@ def _card(run: NightRun, form: str) -> PackageCard:
         inputs=model["inputs"],
         outputs=model["outputs"],
         preprocessing=model["preprocessing"],
-        thresholds={},
+        thresholds=model.get("thresholds", {}),
         snapshot=run.row.snapshot,
         test_digest=run.card.test_digest,
         identity=run.identity.digest,

@@ -101,14 +101,15 @@ def suppress(candidates: Candidates, placement: Placement, rules: Suppression) -
     )
 
 
-def best_left_out(candidates: Candidates, people: FoundPeople, placement: Placement, rules: Suppression) -> float:
-    """The best score that was not enough for a person, where none of the people is; 0 when there is no such candidate.
+def best_left_out(candidates: Candidates, people: FoundPeople, placement: Placement, threshold: float) -> float:
+    """The best score below `threshold`, where none of the people above it is; 0 when there is no such candidate.
 
     What has its middle in somebody's box is that person, seen once more.
     """
-    weak = candidates.scores < rules.score
+    weak = candidates.scores < threshold
     middles = placement.back(candidates.boxes[weak].reshape(-1, 2, 2).mean(axis=1))[:, None]
-    corner, size = people.boxes[:, :2], people.boxes[:, 2:]
+    boxes = people.boxes[people.scores >= threshold]
+    corner, size = boxes[:, :2], boxes[:, 2:]
     within = (middles >= corner) & (middles <= corner + size)
     taken = (within[..., 0] & within[..., 1]).any(axis=1)
     return float(candidates.scores[weak][~taken].max(initial=0))

@@ -97,16 +97,22 @@ class KeypointEvaluation:
         return made[metric]()
 
 
-def evaluate_keypoints(people: Sequence[People], found: Sequence[FoundPeople]) -> KeypointEvaluation:
+def evaluate_keypoints(
+    people: Sequence[People], found: Sequence[FoundPeople], shown: Sequence[FoundPeople] | None = None
+) -> KeypointEvaluation:
     """Judge what was found in i images, given in the order of their ids; of an image, the 20 surest are looked at.
 
     Somebody labelled and somebody found are paired first as AP50 does, the surest first, each with the free person of
     the highest OKS, at least `HIT`; then those left over, the highest OKS first, at least `NEAR`. Crowds and people
     without labelled joints take no part.
 
+    Args:
+        shown: whom of those found a caller sees; default: everybody. COCO's numbers look at all that were found, as the
+            curve goes through every score; the others judge what is answered.
+
     Metrics: the ten of `coco_metrics`, and
 
-    - `oks_above_50`: share of the people who were paired with OKS of at least 0.5; the same as AR50;
+    - `oks_above_50`: share of the people who were paired with OKS of at least 0.5: AR50 of those who are shown;
     - `mean_oks`: mean over all people, 0 for those without a pair. A mean over pairs alone would rise when a model
       gives up on the hard ones, and two models would not be compared on the same people;
     - `matched_oks`: the mean over those that were paired alone; left out, as `pck`, where nobody was;
@@ -123,7 +129,7 @@ def evaluate_keypoints(people: Sequence[People], found: Sequence[FoundPeople]) -
             image's index).
     """
     _require_pairs(people, found)
-    cases = _cases(people, found)
+    cases = _cases(people, found if shown is None else shown)
     n = len(cases.image)
     if n == 0:
         raise InputError(

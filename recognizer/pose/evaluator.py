@@ -23,7 +23,7 @@ from recognizer.ingest.coco import read_coco
 from recognizer.ingest.coco_images import find_images, read_images
 from recognizer.ingest.origin import DataFile, Generated, Origin
 from recognizer.params import StageParams
-from recognizer.pose.answers import stack, unstack
+from recognizer.pose.answers import SHOWN, stack, unstack, unstack_shown
 from recognizer.pose.change import CHANGES, changed, restored
 from recognizer.pose.contract import inspect_scenes
 from recognizer.pose.cut import cut_images
@@ -64,7 +64,7 @@ class PoseTestSet:
 
     def evaluate(self, answers: Answers) -> Evaluation:
         """N is how many people have to be found; a found one is right who is a person with OKS of at least `HIT`."""
-        judged, found = self._of(answers), unstack(answers)
+        judged, found = self._of(answers), unstack_shown(answers)
         hits = int(judged.cases.hit.sum())
         scores = np.concatenate([one.scores for one in found]).astype(np.float64)
         number = len(scores)
@@ -100,7 +100,8 @@ class PoseTestSet:
     def _of(self, answers: Answers) -> KeypointEvaluation:
         """Judged once: the gates ask for the same answers several times."""
         if id(answers) not in self._judged:
-            judged = evaluate_keypoints([scene.people for scene in self.scenes], unstack(answers))
+            truth = [scene.people for scene in self.scenes]
+            judged = evaluate_keypoints(truth, unstack(answers), unstack_shown(answers))
             self._judged[id(answers)] = (answers, judged)
         return self._judged[id(answers)][1]
 
@@ -161,13 +162,15 @@ class PoseEvaluator:
     def compare(
         self, first: Answers, second: Answers, classes: Sequence[str] = (), others: Sequence[str] = ()
     ) -> Agreement:
-        """`same`: as many people, who agree by `HIT` at least (see `oks.agreement`); `apart`: 1 less the agreement."""
-        pairs = list(zip(unstack(first), unstack(second), strict=False))
-        if not pairs or len(pairs) != len(unstack(first)) or len(pairs) != len(unstack(second)):
+        """Of those who are shown. `same`: as many, who agree by `HIT` at least (see `oks.agreement`); `apart`: 1 less the
+        agreement.
+        """
+        ours, theirs = unstack_shown(first), unstack_shown(second)
+        if not ours or len(ours) != len(theirs):
             raise InputError(
                 "cannot compare answers to different numbers of images", hint="ask both for the same, at least one"
             )
-        found = list(_comparisons(pairs))
+        found = list(_comparisons(list(zip(ours, theirs, strict=True))))
         return Agreement(np.array([same for same, _ in found]), np.array([apart for _, apart in found]))
 
     def change(self, name: str, case: Scene, place: int) -> Scene:
@@ -175,7 +178,7 @@ class PoseEvaluator:
 
     def restored(self, name: str, answers: Answers, cases: Sequence[Scene]) -> Answers:
         people = zip(unstack(answers), cases, strict=True)
-        return stack([restored(name, found, case.shape) for found, case in people])
+        return {**stack([restored(name, found, case.shape) for found, case in people]), SHOWN: answers[SHOWN]}
 
     def changeable(self, test: PoseTestSet, classes: Sequence[str] | None) -> Sequence[int]:
         return range(len(test))
@@ -185,7 +188,9 @@ class PoseEvaluator:
 
     def golden_answers(self, answers: Answers, golden: GoldenSet, classes: Sequence[str]) -> tuple[GoldenAnswer, ...]:
         """A case holds when everybody is found, with OKS of at least `HIT`, and nobody besides."""
-        return tuple(_golden_answer(scene, found) for scene, found in zip(golden.items, unstack(answers), strict=True))
+        return tuple(
+            _golden_answer(scene, found) for scene, found in zip(golden.items, unstack_shown(answers), strict=True)
+        )
 
 
 def _comparisons(pairs: Sequence[tuple[FoundPeople, FoundPeople]]) -> Iterator[tuple[bool, float]]:

@@ -12,6 +12,7 @@ from recognizer.scenes import HIDDEN, SEEN, UNLABELLED, People
 from recognizer.synthetic.canvas import Shape
 from recognizer.synthetic.pose import Track
 
+MIDDLE = 0.5  # of a pixel: the renderer's whole numbers are middles of pixels, a label's the corners between them
 UNDER_SKIN = 0.03  # metres that a joint lies below the surface of its limb
 TOLERANCE = 0.04  # metres: a limb of one's own that just touches a joint does not hide it
 
@@ -32,7 +33,7 @@ def annotate(
     Args:
         ids, shapes: see `recognizer.synthetic.canvas.Painted`.
         seen: (n, 17, 3) joints in camera axes.
-        pixels: (n, 17, 2) the same in the picture.
+        pixels: (n, 17, 2) the same in the picture, whole numbers the middles of pixels.
         away: for each person, the joints on the side of head and trunk that faces away.
     """
     height, width = ids.shape
@@ -49,7 +50,7 @@ def annotate(
             labelled[person, joint] = SEEN
     areas, boxes = _segments(ids, owners, len(seen))
     there = np.flatnonzero((areas > 0) & inside.any(axis=1))
-    joints = np.where(labelled[..., None] > UNLABELLED, pixels, 0).astype(np.float32)
+    joints = np.where(labelled[..., None] > UNLABELLED, pixels + MIDDLE, 0).astype(np.float32)
     return People(joints[there], labelled[there], boxes[there], areas[there], np.zeros(len(there), np.bool_)), there
 
 

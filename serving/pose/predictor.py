@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recognizer.errors import FormatError, InputError, InvalidAnswer, UsageError
 from recognizer.images import Image, ImageSpec, Placement, decode, letterbox
-from recognizer.pose.answers import stack, unstack
+from recognizer.pose.answers import EVERYBODY, stack, unstack_shown
 from recognizer.scenes import FoundPeople
 from recognizer.suppression import Candidates, Suppression, best_left_out, suppress
 from recognizer.tasks import Cancel, Prediction
@@ -46,14 +46,24 @@ class PosePrediction(Prediction):
     recovered: bool = False
 
     @classmethod
-    def of(cls, people: Sequence[FoundPeople], unnoticed: Sequence[float], *, recovered: bool = False) -> Self:
-        """people: of each picture, in its own pixels; unnoticed: (n,), see there."""
-        return cls({**stack(people), UNNOTICED: np.array(unnoticed, np.float32)}, recovered)
+    def of(
+        cls,
+        people: Sequence[FoundPeople],
+        unnoticed: Sequence[float],
+        *,
+        threshold: float = 0.0,
+        recovered: bool = False,
+    ) -> Self:
+        """Everybody above a low score in each picture, in its own pixels, who is shown from `threshold` on.
+
+        unnoticed: (n,), see there.
+        """
+        return cls({**stack(people, threshold), UNNOTICED: np.array(unnoticed, np.float32)}, recovered)
 
     @property
     def people(self) -> list[FoundPeople]:
-        """Of each picture, in its own pixels."""
-        return unstack(self.answers)
+        """Who is shown of each picture, in its own pixels."""
+        return unstack_shown(self.answers)
 
     @property
     def unnoticed(self) -> NDArray[np.float32]:
@@ -67,10 +77,9 @@ class PosePredictor:
     Attributes:
         classes: the one class.
         spec: size of the model's input.
-        rules: which candidates are people; `thresholds` of the package may set the score of `person`.
+        threshold: score from which on somebody is shown; `thresholds` of the package say that of `person`.
 
     Args:
-        rules: instead of the package's, such as a lower score for a curve over all of them.
         available: onnxruntime's execution providers of this machine.
 
     Raises:
@@ -86,7 +95,6 @@ class PosePredictor:
         package: Path,
         *,
         threads: int,
-        rules: Suppression | None = None,
         available: Sequence[str] | None = None,
         open_session: OpenSession = open_session,
     ) -> None:
@@ -94,7 +102,7 @@ class PosePredictor:
         path, content = _read_description(package)
         try:
             self.spec = ImageSpec.from_dict(content["preprocessing"])
-            self.rules = rules or _rules(content)
+            self.threshold = _threshold(content)
         except (FormatError, InputError) as error:
             raise FormatError(error.what, where=str(path), hint="package the model again") from error
         self._sessions = Sessions(package / "model.onnx", threads, available, open_session)
@@ -149,9 +157,9 @@ class PosePredictor:
             recovered |= on_cpu
             for i, candidates in enumerate(_candidates(answers, len(batch))):
                 placement = self._as_it_is if placements is None else Placement.from_row(placements[start + i])
-                found.append(suppress(candidates, placement, self.rules))
-                unnoticed.append(best_left_out(candidates, found[-1], placement, self.rules))
-        return PosePrediction.of(found, unnoticed, recovered=recovered)
+                found.append(suppress(candidates, placement, EVERYBODY))
+                unnoticed.append(best_left_out(candidates, found[-1], placement, self.threshold))
+        return PosePrediction.of(found, unnoticed, threshold=self.threshold, recovered=recovered)
 
     def _stack(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack(images) if images else np.empty((0, 3, *self.spec.size), np.float32)
@@ -181,13 +189,13 @@ def _candidates(answers: Sequence[Any], n: int) -> list[Candidates]:
     return [Candidates(*(array[i] for array in arrays)) for i in range(n)]
 
 
-def _rules(content: Mapping[str, Any]) -> Suppression:
-    """With the score from which on a candidate is a person, where the package says one."""
+def _threshold(content: Mapping[str, Any]) -> float:
+    """The score from which on a candidate is shown as a person; that of `Suppression` where the package says none."""
     thresholds = content.get("thresholds") or {}
     score = thresholds.get(PERSON, Suppression.score) if isinstance(thresholds, dict) else None
     if not isinstance(score, int | float):
         raise FormatError("has thresholds that are no numbers")
-    return Suppression(score=float(score))
+    return Suppression(score=float(score)).score
 
 
 def _read_description(package: Path) -> tuple[Path, Mapping[str, Any]]:

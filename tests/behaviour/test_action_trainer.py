@@ -28,7 +28,8 @@ from recognizer.snapshot import write_snapshot
 from recognizer.tasks import Trainer
 from recognizer.windows import WindowSpec, to_windows
 from serving.action.predictor import ActionPredictor
-from training.action.trainer import ActionTrainer, cpu_flags
+from training.action.trainer import ActionTrainer
+from training.precision import cpu_flags
 
 CLASSES = ("low", "middle", "high")
 PREPARE = {"frames": 16, "people": 4}

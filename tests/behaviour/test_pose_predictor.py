@@ -16,6 +16,7 @@ from PIL import Image
 
 from recognizer.errors import FormatError, InputError, InvalidAnswer, PluginError
 from recognizer.images import ImageSpec, decode
+from recognizer.pose.answers import unstack
 from recognizer.skeleton import JOINTS
 from recognizer.suppression import Suppression
 from recognizer.tasks import Predictor
@@ -100,7 +101,7 @@ def test_reads_a_package_and_an_export(folder, name):
     predictor = PosePredictor(folder(name=name), threads=1)
     assert isinstance(predictor, Predictor)
     assert predictor.classes == ("person",)
-    assert (predictor.spec, predictor.rules) == (SPEC, Suppression())
+    assert (predictor.spec, predictor.threshold) == (SPEC, Suppression.score)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, BATCH, BATCH + 1])
@@ -140,12 +141,12 @@ def test_pictures_of_several_shapes_at_once(folder):
         np.testing.assert_array_equal(people.boxes, ask(predictor, picture(shape=shape)).people[0].boxes)
 
 
-def test_the_rules_of_a_package_and_of_a_caller(folder):
-    low = PosePredictor(folder(thresholds={"person": 0.1}), threads=1)
-    assert len(ask(low, picture()).people[0]) == 2  # two of three are one person
-    assert (
-        len(ask(PosePredictor(folder(), threads=1, rules=Suppression(score=0.1, overlap=1)), picture()).people[0]) == 3
-    )
+def test_whom_a_package_shows_is_fewer_than_are_answered(folder):
+    """Of three candidates two are one person; the third one's score is low."""
+    for thresholds, shown in (({"person": 0.1}, 2), ({}, 1), ({"person": 0.9}, 0)):
+        prediction = ask(PosePredictor(folder(thresholds=thresholds), threads=1), picture())
+        assert len(prediction.people[0]) == shown
+        assert len(unstack(prediction.answers)[0]) == 2
 
 
 def test_labelled_scenes_are_cases_too(folder):

@@ -9,8 +9,9 @@ import pytest
 from recognizer.errors import UsageError
 from recognizer.home import checkout
 from recognizer.params import load_params
-from training.action.params import ExportParams, PrepareParams, TrainParams, read_params
+from training.action.params import ExportParams, PrepareParams, TrainParams
 from training.action.trainer import ActionTrainer
+from training.params import read_section
 
 
 def test_the_project_s_own_parameters_are_valid_and_complete() -> None:
@@ -19,7 +20,7 @@ def test_the_project_s_own_parameters_are_valid_and_complete() -> None:
         content = dict(params[stage])
         left_out = set(kind.model_fields) - set(content) - {"contract"}
         assert not left_out, f"{stage}: every parameter is written down"
-        read_params(kind, content, stage)
+        read_section(kind, content, stage, "action")
 
 
 @pytest.mark.parametrize(
@@ -38,13 +39,13 @@ def test_the_project_s_own_parameters_are_valid_and_complete() -> None:
 )
 def test_a_wrong_parameter_is_named(content: dict[str, Any], key: str) -> None:
     with pytest.raises(UsageError, match=key) as caught:
-        read_params(TrainParams, content, "train")
+        read_section(TrainParams, content, "train", "action")
     assert caught.value.hint
 
 
 @pytest.mark.parametrize(("flags", "precision"), [("fpu avx512 amx_bf16 amx_tile", "bf16"), ("fpu avx2", "fp32")])
 def test_auto_precision_is_settled_by_the_cpu(monkeypatch: pytest.MonkeyPatch, flags: str, precision: str) -> None:
-    monkeypatch.setattr("training.action.trainer.cpu_flags", lambda: frozenset(flags.split()))
+    monkeypatch.setattr("training.precision.cpu_flags", lambda: frozenset(flags.split()))
     resolved = ActionTrainer().resolve({"precision": "auto"})
     assert resolved["precision"] == precision
     assert ActionTrainer().resolve(resolved) == resolved
@@ -52,12 +53,12 @@ def test_auto_precision_is_settled_by_the_cpu(monkeypatch: pytest.MonkeyPatch, f
 
 @pytest.mark.parametrize(("flags", "named"), [("amx_bf16", "fp32"), ("amx_bf16", "bf16"), ("avx512_bf16", "fp32")])
 def test_a_named_precision_stays(monkeypatch: pytest.MonkeyPatch, flags: str, named: str) -> None:
-    monkeypatch.setattr("training.action.trainer.cpu_flags", lambda: frozenset(flags.split()))
+    monkeypatch.setattr("training.precision.cpu_flags", lambda: frozenset(flags.split()))
     assert ActionTrainer().resolve({"precision": named})["precision"] == named
 
 
 def test_bf16_is_refused_where_it_would_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.action.trainer.cpu_flags", lambda: frozenset({"avx512f", "avx512_bf16"}))
+    monkeypatch.setattr("training.precision.cpu_flags", lambda: frozenset({"avx512f", "avx512_bf16"}))
     with pytest.raises(UsageError, match="AMX") as caught:
         ActionTrainer().resolve({"precision": "bf16"})
     assert "auto" in str(caught.value.hint)

@@ -10,8 +10,8 @@ from recognizer.sequences import SequenceSet, SkeletonSequence
 from recognizer.windows import WindowSpec, to_windows
 from training.action.calibration import best_temperature
 from training.action.dataset import PlainBatches, TrainingBatches
-from training.action.fit import blend, one_cycle, reproducible
 from training.action.params import AugmentParams
+from training.recipe import blend, one_cycle, reproducible
 
 SPEC = WindowSpec(frames=8, people=2)
 

@@ -8,12 +8,14 @@ import onnxruntime
 import pytest
 import torch
 
+from recognizer.images import ImageSpec
 from training.models.coordinate_classifier import Bins, CoordinateClassifier, V
 from training.models.hybrid_encoder import Branched, place_encoding
 from training.models.refiner import looked_up
 from training.models.rtmo import Anchors, Finder, Rtmo, _decoded, anchors_of, merged
 from training.models.sizes import SIZES, RtmoConfig
-from training.pose.export import INPUT, OUTPUTS, ExportShape, to_onnx
+from training.pose.export import INPUT, OUTPUTS, to_onnx
+from training.pose.params import ExportParams
 
 TINY = RtmoConfig(
     width=0.125,
@@ -227,7 +229,7 @@ def test_an_image_is_found_the_same_in_any_batch():
 @pytest.fixture(scope="module")
 def deployed():
     net = network().eval()
-    content = to_onnx(net, ExportShape(size=(128, 160), people=20))
+    content = to_onnx(net, ImageSpec(128, 160), ExportParams(people=20))
     return net, onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
@@ -240,9 +242,3 @@ def test_the_deployed_graph_says_what_the_network_says(deployed, n, h, w):
     found = session.run(list(OUTPUTS), {INPUT: given.numpy()})
     for name, one, other in zip(OUTPUTS, found, expected, strict=True):
         np.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-3, err_msg=name)
-
-
-@pytest.mark.parametrize("size", [(100, 128), (32, 64)])
-def test_sizes_that_do_not_fit_are_refused(size):
-    with pytest.raises(ValueError, match="multiples of 32"):
-        ExportShape(size=size)

@@ -209,7 +209,9 @@ def test_the_best_of_whom_was_left_out(scores, boxes, best):
     for placement in (SQUARE, Placement.of((50, 100), (100, 100))):
         drawn, rules = candidates(scores, boxes), Suppression()
         people = suppress(drawn, placement, rules)
-        assert best_left_out(drawn, people, placement, rules) == pytest.approx(best)
+        assert best_left_out(drawn, people, placement, rules.score) == pytest.approx(best)
+        everybody = suppress(drawn, placement, Suppression(score=0.01))
+        assert best_left_out(drawn, everybody, placement, rules.score) == pytest.approx(best)
 
 
 def test_the_busiest_picture():

@@ -14,8 +14,8 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from recognizer.skeleton import JOINTS
 from recognizer.windows import WindowSpec
 from training.action.params import ExportParams
-from training.action.provenance import forget_source
 from training.action.stgcn import Scorer, SkeletonNetwork
+from training.provenance import forget_source
 
 INPUTS = ("keypoints", "visibility")
 OUTPUT = "scores"

@@ -6,8 +6,6 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
@@ -28,9 +26,10 @@ from training.action.calibration import best_temperature, log_loss
 from training.action.dataset import Batch, PlainBatches, TrainingBatches
 from training.action.params import TrainParams
 from training.action.stgcn import SkeletonNetwork
+from training.checkpoints import BEST, LAST, keep, resumable
+from training.recipe import blend, one_cycle
 
 MONITOR = "validation_log_loss"
-LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 @dataclass(frozen=True)
@@ -161,28 +160,6 @@ class ActionFit(pl.LightningModule):
         self.resumed = len(self.history)
 
 
-def blend(average: list[Tensor], current: list[Tensor], done: Tensor | int, *, decay: float) -> None:
-    """Move the average towards the current values, in place; `done` counts the updates before.
-
-    Young averages forget faster. At full decay the initial running variances of batch norm would outweigh the
-    thousand times smaller ones of velocities for hundreds of steps, and validation would see another network.
-    """
-    share = 1 - min(decay, (1 + int(done)) / (10 + int(done)))
-    for old, new in zip(average, current, strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, share)
-        else:
-            old.copy_(new)
-
-
-def one_cycle(step: int, *, steps: int, warm_up: float) -> float:
-    """Factor on the learning rate: rises evenly over the share `warm_up` of the steps, then falls as a cosine."""
-    rising = max(1, round(steps * warm_up))
-    if step < rising:
-        return (step + 1) / rising
-    return (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising))) / 2
-
-
 def fit(network: SkeletonNetwork, data: FitData, params: TrainParams, checkpoints: Path, progress: Progress) -> Fitted:
     """Fit `network` (its weights are where to start from); goes on from `checkpoints` when a killed run left some.
 
@@ -191,7 +168,7 @@ def fit(network: SkeletonNetwork, data: FitData, params: TrainParams, checkpoint
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     module = ActionFit(network, data, params, progress)
-    resume = _resumable(checkpoints / LAST, data.made_of)
+    resume = resumable(checkpoints / LAST, data.made_of)
     trainer = pl.Trainer(
         max_epochs=params.epochs,
         accelerator="cpu",
@@ -205,8 +182,8 @@ def fit(network: SkeletonNetwork, data: FitData, params: TrainParams, checkpoint
         default_root_dir=checkpoints,
         callbacks=[
             EarlyStopping(MONITOR, patience=params.patience, check_on_train_epoch_end=True),
-            _keep(checkpoints, BEST, MONITOR),
-            _keep(checkpoints, LAST, None),
+            keep(checkpoints, BEST, MONITOR),
+            keep(checkpoints, LAST, None),
         ],
     )
     with warnings.catch_warnings():
@@ -226,44 +203,3 @@ def fit(network: SkeletonNetwork, data: FitData, params: TrainParams, checkpoint
         clips_per_second=module.clips / module.seconds if module.seconds > 0 else None,
         resumed=module.resumed,
     )
-
-
-def _keep(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
-    """One file: the best epoch by `monitor`, or the latest one (`save_last` would skip epochs that are no best)."""
-    return ModelCheckpoint(
-        folder,
-        filename=name.removesuffix(".ckpt"),
-        monitor=monitor,
-        save_top_k=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-
-
-def _resumable(last: Path, made_of: str) -> Path | None:
-    """The checkpoint to go on from; None when there is none, or it is unreadable or of another training.
-
-    Starting over is always right: it gives the same weights.
-    """
-    if not last.is_file():
-        return None
-    try:
-        content = torch.load(last, weights_only=True)
-    except Exception:  # torch raises many kinds for a damaged file
-        return None
-    return last if content.get("made_of") == made_of else None
-
-
-@contextmanager
-def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Fix what bit-identical results depend on, and give it back afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1])

@@ -5,23 +5,15 @@ Kept free of torch, so that reading parameters (`recognizer tasks`, the training
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from recognizer.errors import UsageError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Chosen = TypeVar("Chosen", bound=BaseModel)
+from training.params import Positive, Section, Share, WarmStartParams
+from training.precision import Precision
 
 
-class _Params(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PrepareParams(_Params):
+class PrepareParams(Section):
     """Size of the window that the network sees.
 
     `validation_share` and `contract` stand in the same section for those who come before the trainer: the cut into
@@ -34,7 +26,7 @@ class PrepareParams(_Params):
     people: int = Field(default=4, ge=1, le=16)
 
 
-class NetworkParams(_Params):
+class NetworkParams(Section):
     """Shape of the ST-GCN; one entry of `channels` and `strides` per block (strides are over time)."""
 
     channels: tuple[int, ...] = (32, 32, 64, 64, 128, 128)
@@ -54,7 +46,7 @@ class NetworkParams(_Params):
         return self
 
 
-class AugmentParams(_Params):
+class AugmentParams(Section):
     """Random changes to training clips; 0 turns one off. Body units are torso lengths."""
 
     crop: Share = Field(default=0.0, description="share of clips that are cut to a random stretch of time")
@@ -70,20 +62,12 @@ class AugmentParams(_Params):
     blink: Share = Field(default=0.0, description="share of single joints hidden in single frames")
 
 
-class WarmStartParams(_Params):
-    """How training differs when it starts from the champion's weights; factors on the values of a fresh start."""
-
-    enabled: bool = True
-    learning_rate: Positive = 1.0
-    epochs: Positive = 1.0
-
-
-class TrainParams(_Params):
+class TrainParams(Section):
     """How the network is fitted."""
 
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=2, ge=1)
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Precision = "auto"
     epochs: int = Field(default=20, ge=1)
     batch: int = Field(default=32, ge=2)
     learning_rate: Positive = 3e-3
@@ -106,23 +90,9 @@ class TrainParams(_Params):
         )
 
 
-class ExportParams(_Params):
+class ExportParams(Section):
     """How the network becomes ONNX."""
 
     opset: int = Field(default=20, ge=18)
     largest_batch: int = Field(default=64, ge=2)
     int8: bool = Field(default=False, description="whether an 8-bit form is made besides")
-
-
-def read_params(kind: type[Chosen], content: Mapping[str, Any], stage: str) -> Chosen:
-    """Check one section of `params.yaml`.
-
-    Raises:
-        UsageError: an unknown name or a value out of range; names the key.
-    """
-    try:
-        return kind.model_validate(dict(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([stage, "action", *map(str, first["loc"])])
-        raise UsageError(f"{key}: {first['msg']}", where="params.yaml", hint="correct this parameter") from error

@@ -21,7 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from recognizer.errors import FormatError, InputError, first_line
-from training.action.provenance import forget_source
+from training.provenance import forget_source
 
 Windows = Mapping[str, NDArray[np.float32]]
 

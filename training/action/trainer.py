@@ -5,7 +5,6 @@ Torch and Lightning are imported inside methods: finding this plug-in (`recogniz
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -18,14 +17,18 @@ from scipy.special import softmax
 
 from recognizer.action.evaluator import SCORES
 from recognizer.answers import Answers
-from recognizer.errors import FormatError, LabelError, SplitError, UsageError
+from recognizer.digest import sha256_file
+from recognizer.errors import FormatError, LabelError, SplitError
 from recognizer.evaluation import evaluate_classification
 from recognizer.home import atomic_write, writing
 from recognizer.sequences import SequenceSet, read_npz, write_npz
 from recognizer.skeleton import JOINTS
 from recognizer.tasks import Params, Progress
 from recognizer.windows import WindowSpec, to_windows
-from training.action.params import ExportParams, PrepareParams, TrainParams, read_params
+from training.action.params import ExportParams, PrepareParams, TrainParams
+from training.params import read_section
+from training.precision import settled
+from training.records import digest_of, write_json
 
 REFERENCE_BATCH = 32
 """Cases at once: bounds memory."""
@@ -50,18 +53,8 @@ class ActionTrainer:
         Raises:
             UsageError: bf16 is asked for by name and this CPU has no AMX.
         """
-        chosen = read_params(TrainParams, params, "train")
-        amx = "amx_bf16" in cpu_flags()
-        if chosen.precision == "bf16" and not amx:
-            # Slower than fp32 at best; where a CPU has AVX512-BF16 alone (AMD Zen 5), the backward pass of torch 2.13
-            # ends the whole process with a segmentation fault.
-            raise UsageError(
-                "train.action.precision: bf16 needs a CPU with AMX, which this one has not",
-                where="params.yaml",
-                hint="set it to auto, which takes bf16 where there is AMX, or to fp32",
-            )
-        if chosen.precision == "auto":
-            chosen = chosen.model_copy(update={"precision": "bf16" if amx else "fp32"})
+        chosen = read_section(TrainParams, params, "train", self.task)
+        chosen = chosen.model_copy(update={"precision": settled(chosen.precision, self.task)})
         return chosen.model_dump(mode="json")
 
     def prepare(self, snapshot: Path, destination: Path, params: Params) -> None:
@@ -73,7 +66,7 @@ class ActionTrainer:
         """
         from recognizer.snapshot import read_set
 
-        chosen = read_params(PrepareParams, params, "prepare")
+        chosen = read_section(PrepareParams, params, "prepare", self.task)
         card: dict[str, Any] = {"preprocessing": WindowSpec(chosen.frames, chosen.people).as_dict(), "left_out": {}}
         sets = {name: read_set(snapshot, name) for name in ("train", "validation")}
         if sets["train"].classes != sets["validation"].classes or len(sets["train"].classes) < 2:
@@ -94,7 +87,7 @@ class ActionTrainer:
             card["left_out"][name] = [clip.name for clip in found if not clip.visibility.any()]
             with writing(destination):
                 write_npz(destination / f"{name}.npz", found.subset(kept))
-        _write_json(destination / "prepared.json", card)
+        write_json(destination / "prepared.json", card)
 
     def train(
         self, prepared: Path, destination: Path, params: Params, *, parent: Path | None, progress: Progress
@@ -109,22 +102,23 @@ class ActionTrainer:
         """
         from training.action.calibration import best_temperature, logits_of
         from training.action.dataset import PlainBatches
-        from training.action.fit import FitData, fit, reproducible
+        from training.action.fit import FitData, fit
         from training.action.stgcn import SkeletonNetwork
         from training.action.weights import Weights, start_from
+        from training.recipe import reproducible
 
         data = read_prepared(prepared)
-        chosen = read_params(TrainParams, self.resolve(params), "train")
+        chosen = read_section(TrainParams, self.resolve(params), "train", self.task)
         if not chosen.warm_start.enabled:
             parent = None
         checkpoints = destination / "checkpoints"
         with reproducible(chosen.seed, chosen.threads), writing(destination):
             network = SkeletonNetwork(len(data.train.classes), chosen.network)
             start = start_from(parent, network, data.train.classes, data.spec)
-            ancestor = _digest(parent) if parent is not None and start == "parent" else None
+            ancestor = sha256_file(parent) if parent is not None and start == "parent" else None
             if ancestor is not None:
                 chosen = chosen.warmed()
-            made_of = _digest_of([data.digest, ancestor, chosen.model_dump(mode="json")])
+            made_of = digest_of([data.digest, ancestor, chosen.model_dump(mode="json")])
             checkpoints.mkdir(parents=True, exist_ok=True)
             fitted = fit(
                 network, FitData(data.train, data.validation, data.spec, made_of), chosen, checkpoints, progress
@@ -135,7 +129,7 @@ class ActionTrainer:
         Weights(network, data.train.classes, chosen.network, data.spec).save(destination / "weights.pt")
         scores = softmax(logits / temperature, axis=1)
         judged = evaluate_classification(scores, data.validation.labels, data.train.classes, data.validation.subjects)
-        _write_json(
+        write_json(
             destination / "training.json",
             {
                 "classes": list(data.train.classes),
@@ -169,7 +163,7 @@ class ActionTrainer:
         from training.action.export import INPUTS, OUTPUT, to_onnx
         from training.action.weights import load_weights
 
-        chosen = read_params(ExportParams, params, "export")
+        chosen = read_section(ExportParams, params, "export", self.task)
         weights = load_weights(trained / "weights.pt")
         # before the export, which takes seconds
         validation = read_prepared(prepared).validation if chosen.int8 else None
@@ -196,7 +190,7 @@ class ActionTrainer:
         for folder, model in models.items():
             folder.mkdir(parents=True, exist_ok=True)
             atomic_write(folder / "model.onnx", model)
-            _write_json(folder / "model.json", description)
+            write_json(folder / "model.json", description)
 
     def reference_answers(self, trained: Path, cases: Sequence[Any]) -> Answers:
         """`scores` (n, k) by the trained network in torch, in single precision, on windows as it was trained.
@@ -232,26 +226,5 @@ def read_prepared(folder: Path) -> Prepared:
         train=read_npz(files[1]),
         validation=read_npz(files[2]),
         spec=WindowSpec.from_dict(card["preprocessing"]),
-        digest=_digest_of([_digest(file) for file in files]),
+        digest=digest_of([sha256_file(file) for file in files]),
     )
-
-
-def cpu_flags() -> frozenset[str]:
-    """What this CPU can do, in Linux's words; empty where that cannot be asked."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(word for line in lines if line.startswith("flags") for word in line.split()[2:])
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _digest_of(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _write_json(path: Path, content: object) -> None:
-    atomic_write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())

@@ -8,54 +8,27 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
 
 import onnx
 import torch
 
-from training.action.provenance import forget_source
+from recognizer.images import ImageSpec
 from training.models.rtmo import Finder, Rtmo, merged
+from training.pose.params import STRIDE, ExportParams
+from training.provenance import forget_source
 
 INPUT = "images"
 OUTPUTS = ("scores", "boxes", "joints", "visibility")
-STRIDE = 32
 
 
-@dataclass(frozen=True)
-class ExportShape:
-    """What the graph takes and gives.
-
-    Attributes:
-        size: (height, width) of the input in pixels, multiples of 32.
-        any_size: other multiples of 32 from 128 to 2048 are taken too; `size` is then only what it is traced with.
-        people: K, the most that are answered for one image; each person may be answered several times, so give about
-            four times as many as there may be people. Each costs time.
-        largest_batch: n is 1 to this.
-        opset: of ONNX.
-
-    Raises:
-        ValueError: a size that is no multiple of 32.
-    """
-
-    size: tuple[int, int] = (256, 256)
-    any_size: bool = True
-    people: int = 24
-    largest_batch: int = 64
-    opset: int = 20
-
-    def __post_init__(self) -> None:
-        if any(side % STRIDE or side < 2 * STRIDE for side in self.size):
-            raise ValueError(f"size {self.size}: give multiples of {STRIDE}, at least {2 * STRIDE}")
-
-
-def to_onnx(network: Rtmo, shape: ExportShape) -> bytes:
+def to_onnx(network: Rtmo, spec: ImageSpec, params: ExportParams) -> bytes:
     """The deployed graph; the same weights give the same bytes.
 
     Takes `images` (n, 3, h, w) float32 in [0, 1], red first; gives `scores` (n, K), `boxes` (n, K, 4) as x1, y1, x2,
     y2, `joints` (n, K, 17, 2) and `visibility` (n, K, 17), places in pixels of the input.
     """
-    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=shape.largest_batch)}
-    if shape.any_size:
+    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=params.largest_batch)}
+    if params.any_size:
         axes[2] = STRIDE * torch.export.Dim("rows", min=4, max=64)
         axes[3] = STRIDE * torch.export.Dim("columns", min=4, max=64)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # warns that torchvision, which nobody needs, is missing
@@ -64,11 +37,11 @@ def to_onnx(network: Rtmo, shape: ExportShape) -> bytes:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         program = torch.onnx.export(
-            Finder(merged(network), shape.people).eval(),
-            (torch.zeros(2, 3, *shape.size),),
+            Finder(merged(network), params.people).eval(),
+            (torch.zeros(2, 3, *spec.size),),
             input_names=[INPUT],
             output_names=list(OUTPUTS),
-            opset_version=shape.opset,
+            opset_version=params.opset,
             dynamic_shapes={INPUT: axes},
             dynamo=True,
             external_data=False,

@@ -9,8 +9,6 @@ Joints without a label give no loss anywhere. Images without people teach the sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,34 +17,8 @@ from recognizer.scenes import HIDDEN, SEEN
 from training.models.coordinate_classifier import Bins
 from training.models.rtmo import Dense, Rtmo
 from training.pose.assign import Assignment, AssignParams, assign, iou
+from training.pose.params import LossParams
 from training.pose.targets import Targets, oks, scaled_squares
-
-
-@dataclass(frozen=True)
-class LossParams:
-    """Weights of the losses.
-
-    Attributes:
-        score: varifocal, over all anchors, per positive one.
-        box: 1 - IoU^2.
-        proxy: 1 - OKS of the joints that anchors tell directly, by which they are chosen.
-        bins: negative log-likelihood of the coordinate classifier.
-        oks: 1 - OKS of each of the guesses of classifier and refiner.
-        distance: logarithm of the distance of those guesses, which still pulls where OKS is flat.
-        visibility: binary cross-entropy; 1 is a joint that can be seen, 0 one that something hides.
-        power: the target of a score is the OKS its joints reach to this power.
-        unlabelled_is_hidden: joints without label teach visibility 0; off, they teach nothing.
-    """
-
-    score: float = 1.0
-    box: float = 5.0
-    proxy: float = 10.0
-    bins: float = 1.0
-    oks: float = 5.0
-    distance: float = 1.0
-    visibility: float = 1.0
-    power: float = 0.5
-    unlabelled_is_hidden: bool = False
 
 
 def losses(
@@ -70,7 +42,7 @@ def losses(
         parts["proxy"] = (1 - oks(dense.proxies[at], *truth)).mean()
         parts["bins"] = bins_loss(placed.bins, *truth)
         parts["oks"] = (1 - reached).mean()
-        parts["distance"] = distance_loss(guesses, *truth)
+        parts["distance"] = distance_loss(torch.cat([guesses, dense.proxies[at][None]]), *truth)
         parts["visibility"] = visibility_loss(
             dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden
         )

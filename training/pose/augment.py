@@ -1,0 +1,195 @@
+"""Pictures and their people as training sees them: turned, resized, mirrored, recoloured, and several in one.
+
+Each is a pure function of picture, parameters and generator. Places are continuous, as in `recognizer.images`.
+Sources: Bochkovskiy et al. 2020, "YOLOv4" (mosaic); Zhang et al. 2018, "mixup"; Ge et al. 2021, "YOLOX" (both for
+boxes); Lu et al. 2024, "RTMO" (both for poses, and that they end before training does).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.images import FILL, Image, Placement
+from recognizer.scenes import UNLABELLED, People
+from recognizer.skeleton import MIRROR
+from training.pose.params import AugmentParams
+
+Labelled = tuple[Image, People]
+Size = tuple[int, int]
+Matrix = NDArray[np.float64]
+"""(2, 3) from places of a picture to places of another one."""
+
+GREY = round(float(FILL) * 255)
+LEAST_SHARE = 0.1
+"""Of a person's box that must be left in a picture for the person to be in it."""
+
+
+def augmented(image: Image, people: People, size: Size, params: AugmentParams, random: np.random.Generator) -> Labelled:
+    """A random view of one picture, of the shape (height, width)."""
+    matrix = _around_middle(_fitted(image.shape[:2], size), size, _drawn(params, random), params, random)
+    made = _moved(image, people, matrix, size)
+    if random.random() < params.flip:
+        made = _mirrored(*made)
+    return _recoloured(made[0], params, random), made[1]
+
+
+def mosaic(parts: Sequence[Labelled], size: Size, params: AugmentParams, random: np.random.Generator) -> Labelled:
+    """Four pictures around a random place near the middle; each shows the corner of it that lies there."""
+    height, width = size
+    column, row = (round(side * random.uniform(1 / 3, 2 / 3)) for side in (width, height))
+    canvas = np.full((height, width, 3), GREY, np.uint8)
+    everybody = []
+    for place, (image, people) in enumerate(parts):
+        rows = slice(0, row) if place < 2 else slice(row, height)
+        columns = slice(0, column) if place % 2 == 0 else slice(column, width)
+        tile = (rows.stop - rows.start, columns.stop - columns.start)
+        covering = max(tile[0] / image.shape[0], tile[1] / image.shape[1]) * random.uniform(*params.mosaic_scale)
+        spare = [side - covering * full for side, full in zip(tile, image.shape[:2], strict=True)]
+        shift_y, shift_x = (part * random.random() for part in spare)
+        matrix = np.array([[covering, 0, shift_x], [0, covering, shift_y]])
+        made, there = _moved(image, people, matrix, tile)
+        if random.random() < params.flip:
+            made, there = _mirrored(made, there)
+        canvas[rows, columns] = made
+        everybody.append(shifted(there, columns.start, rows.start))
+    return _recoloured(canvas, params, random), together(everybody)
+
+
+def mixed(first: Labelled, second: Labelled) -> Labelled:
+    """The mean of two pictures of one shape, with the people of both."""
+    return cv2.addWeighted(first[0], 0.5, second[0], 0.5, 0), together([first[1], second[1]])  # type: ignore[return-value]
+
+
+def together(parts: Sequence[People]) -> People:
+    """The people of several pictures as those of one."""
+    names = ("joints", "labelled", "boxes", "areas", "crowd")
+    return People(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def shifted(people: People, x: float, y: float) -> People:
+    """Everybody so many pixels further right and down."""
+    known = (people.labelled > UNLABELLED)[..., None]
+    joints = np.where(known, people.joints + np.array([x, y], np.float32), 0).astype(np.float32)
+    boxes = people.boxes + np.array([x, y, 0, 0], np.float32)
+    return People(joints, people.labelled, boxes.astype(np.float32), people.areas, people.crowd)
+
+
+def scaled(people: People, x: float, y: float) -> People:
+    """Everybody in a picture whose sides are so many times as long."""
+    factors = np.array([x, y], np.float64)
+    return People(
+        joints=(people.joints * factors).astype(np.float32),
+        labelled=people.labelled,
+        boxes=(people.boxes * np.tile(factors, 2)).astype(np.float32),
+        areas=(people.areas * (x * y)).astype(np.float32),
+        crowd=people.crowd,
+    )
+
+
+def _fitted(image: tuple[int, ...], size: Size) -> Matrix:
+    placement = Placement.of((image[0], image[1]), size)
+    return np.array([[placement.scale_x, 0, placement.left], [0, placement.scale_y, placement.top]])
+
+
+def _drawn(params: AugmentParams, random: np.random.Generator) -> Matrix:
+    """(2, 2) turn and size."""
+    angle = math.radians(params.rotation) * random.uniform(-1, 1)
+    low, high = params.scale
+    scale = math.exp(random.uniform(math.log(low), math.log(high)))
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def _around_middle(
+    fitted: Matrix, size: Size, turn: Matrix, params: AugmentParams, random: np.random.Generator
+) -> Matrix:
+    """The picture put in the middle, then turned and resized there, then moved."""
+    side = np.array([size[1], size[0]], np.float64)
+    shift = side * params.shift * random.uniform(-1, 1, 2)
+    moved = turn @ (fitted[:, 2] - side / 2) + side / 2 + shift
+    return np.concatenate([turn @ fitted[:, :2], moved[:, None]], axis=1)
+
+
+def _moved(image: Image, people: People, matrix: Matrix, size: Size) -> Labelled:
+    """Picture and people through a matrix, cut to (height, width)."""
+    height, width = size
+    everybody = _through(people, matrix, size)
+    image, matrix = _halved(image, matrix)
+    linear = matrix[:, :2]
+    # OpenCV's whole numbers are middles of pixels.
+    middles = np.concatenate([linear, (matrix[:, 2] + linear.sum(axis=1) / 2 - 0.5)[:, None]], axis=1)
+    made = cv2.warpAffine(image, middles, (width, height), borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
+    return np.asarray(made, np.uint8), everybody
+
+
+def _halved(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
+    """The picture at half of its size as often as it is to become that small, as in `recognizer.images.letterbox`:
+    between pixels that lie far apart, those in the middle would be lost.
+    """
+    matrix = matrix.copy()
+    while factor_of(matrix) <= 0.5:
+        h, w = image.shape[:2]
+        half = (w + 1) // 2, (h + 1) // 2
+        matrix[:, :2] *= (w / half[0], h / half[1])
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return image, matrix
+
+
+def factor_of(matrix: Matrix) -> float:
+    """Pixels of a side after a matrix, for one before."""
+    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+
+
+def _through(people: People, matrix: Matrix, size: Size) -> People:
+    """Everybody of whom enough is left in a picture of (height, width).
+
+    Whose box is cut loses as much of the area; joints outside are unlabelled. A turned box is that around its corners.
+    """
+    corner, far = people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]
+    corners = np.stack([corner, far, np.stack([corner[:, 0], far[:, 1]], 1), np.stack([far[:, 0], corner[:, 1]], 1)], 1)
+    moved = _points(corners, matrix)
+    low, high = moved.min(axis=1), moved.max(axis=1)
+    edge = np.array([size[1], size[0]], np.float64)
+    cut_low, cut_high = low.clip(0, edge), high.clip(0, edge)
+    whole, left = (high - low).prod(axis=1), (cut_high - cut_low).prod(axis=1)
+    share = left / np.maximum(whole, 1e-9)
+    joints = _points(people.joints, matrix)
+    inside = ((joints >= 0) & (joints <= edge)).all(axis=2) & (people.labelled > UNLABELLED)
+    there = (share >= LEAST_SHARE) & (left > 0)
+    return People(
+        joints=np.where(inside[..., None], joints, 0).astype(np.float32)[there],
+        labelled=np.where(inside, people.labelled, UNLABELLED).astype(np.uint8)[there],
+        boxes=np.concatenate([cut_low, cut_high - cut_low], axis=1).astype(np.float32)[there],
+        areas=(people.areas * share * factor_of(matrix) ** 2).astype(np.float32)[there],
+        crowd=people.crowd[there],
+    )
+
+
+def _points(points: NDArray[np.float32], matrix: Matrix) -> NDArray[np.float64]:
+    moved: NDArray[np.float64] = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def _mirrored(image: Image, people: People) -> Labelled:
+    """As in a mirror: what was left is right, in the picture and on the body."""
+    width, order = image.shape[1], list(MIRROR)
+    labelled = people.labelled[:, order]
+    joints, boxes = people.joints[:, order].copy(), people.boxes.copy()
+    joints[..., 0] = np.where(labelled > UNLABELLED, width - joints[..., 0], 0)
+    boxes[:, 0] = width - boxes[:, 0] - boxes[:, 2]
+    return np.asarray(cv2.flip(image, 1), np.uint8), People(joints, labelled, boxes, people.areas, people.crowd)
+
+
+def _recoloured(image: Image, params: AugmentParams, random: np.random.Generator) -> Image:
+    """Brightness, contrast and the balance of the colours changed, by one table a channel."""
+    if not params.colour:
+        return image
+    gain = np.exp(params.colour * (random.normal() + 0.3 * random.normal(size=3)))
+    offset = 255 * params.colour * 0.3 * random.normal()
+    tables = np.arange(256)[:, None] * gain + offset
+    return np.asarray(cv2.LUT(image, tables.clip(0, 255).astype(np.uint8)[None]), np.uint8)
