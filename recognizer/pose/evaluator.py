@@ -162,8 +162,8 @@ class PoseEvaluator:
     def compare(
         self, first: Answers, second: Answers, classes: Sequence[str] = (), others: Sequence[str] = ()
     ) -> Agreement:
-        """Of those who are shown. `same`: as many, who agree by `HIT` at least (see `oks.agreement`); `apart`: 1 less the
-        agreement.
+        """Of those who are shown. `same`: as many, who agree by `HIT` at least (see `oks.agreement`); `apart`: 1 less
+        the agreement.
         """
         ours, theirs = unstack_shown(first), unstack_shown(second)
         if not ours or len(ours) != len(theirs):

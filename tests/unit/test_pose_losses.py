@@ -1,7 +1,6 @@
 """What the network that finds people is taught by."""
 
 import math
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from training.models.coordinate_classifier import Bins, V
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
 from training.pose.assign import Assignment, AssignParams
-from training.pose.loss import LossParams, bins_loss, distance_loss, losses, score_loss, visibility_loss
+from training.pose.loss import bins_loss, distance_loss, heat_loss, losses, score_loss, visibility_loss
+from training.pose.params import LossParams
 from training.pose.targets import collate
 
 TINY = RtmoConfig(
@@ -61,7 +61,7 @@ def run(*people, seed=0):
 
 def test_all_losses_are_finite_and_teach():
     net, total, parts = run(person(), person(40, 30, 50))
-    names = {field.name for field in fields(LossParams)} - {"power", "unlabelled_is_hidden"}
+    names = set(LossParams.model_fields) - {"power", "unlabelled_is_hidden"}
     assert set(parts) == names
     assert total.item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
     for name, part in net.named_parameters():
@@ -74,9 +74,9 @@ def test_all_losses_are_finite_and_teach():
 
 
 @pytest.mark.parametrize("people", [People.nobody(), person(crowd=True), person(labelled=0)])
-def test_images_without_people_teach_the_score_alone(people):
+def test_images_without_people_teach_where_nobody_is(people):
     net, total, parts = run(people, people)
-    assert set(parts) == {"score"}
+    assert set(parts) == {"score", "heat"}
     assert total.item() > 0
     assert net.classifier.split.weight.grad is None
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
@@ -176,3 +176,33 @@ def test_distance_counts_labelled_joints(labelled):
 def test_visibility_by_hand(logits, labels, unlabelled_is_hidden, expected):
     loss = visibility_loss(torch.tensor([logits]), torch.tensor([labels]), unlabelled_is_hidden)
     assert loss.item() == pytest.approx(expected, abs=1e-3)
+
+
+def heat(people, *joints, height=8.0):
+    """Loss of maps of 16 x 16 cells that are sure of these (joint, column, row), and of nothing else."""
+    logits = torch.full((1, V, 16, 16), -height)
+    for joint, column, row in joints:
+        logits[0, joint, row, column] = height
+    return float(heat_loss(logits, collate([people])))
+
+
+def test_heat_is_where_a_joint_is():
+    who = person()
+    right = [(joint, int(x // 8), int(y // 8)) for joint, (x, y) in enumerate(who.joints[0])]
+    wrong = [(joint, 15 - column, 15 - row) for joint, column, row in right]
+    assert heat(who, *right) < 0.01
+    assert heat(who) > 5
+    assert heat(who, *wrong) > heat(who, *right[1:]) > 0.2
+
+
+def test_heat_close_by_is_less_wrong_than_far_away():
+    who = person(size=96)
+    joint, (x, y) = 12, who.joints[0, 12]
+    near, far = (joint, int(x // 8) + 1, int(y // 8)), (joint, (int(x // 8) + 8) % 16, int(y // 8))
+    assert heat(who, near) < heat(who, far)
+
+
+def test_heat_is_not_asked_for_where_somebody_is_ignored():
+    crowd = person(x=16, y=16, crowd=True)
+    assert heat(crowd, (3, 4, 4)) < 0.01 < heat(crowd, (3, 14, 14))
+    assert heat(person(labelled=0)) < 0.01

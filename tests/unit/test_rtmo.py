@@ -122,7 +122,7 @@ def test_every_parameter_learns_and_finitely(config, people):
     at = torch.arange(people) % 2, torch.arange(people) * 7
     placed = net.place(dense, *at)
     total = sum(part.abs().mean() for part in (*placed.guesses, placed.bins.deviation, dense.boxes, dense.proxies))
-    (total + dense.scores.mean() + dense.visibility.mean()).backward()
+    (total + dense.scores.mean() + dense.visibility.mean() + dense.heat.mean()).backward()
     for name, part in net.named_parameters():
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name

@@ -1,7 +1,7 @@
 """RTMO: people and their joints in one look at an image.
 
 Source: Lu et al. 2024, "RTMO: Towards High-Performance One-Stage Real-Time Multi-Person Pose Estimation"; heads and
-boxes as in Ge et al. 2021, "YOLOX".
+boxes as in Ge et al. 2021, "YOLOX"; heat maps that are only there in training as in Mao et al. 2021, "FCPose".
 Axes: n images, A anchors (cells at stride 16, row by row, then at stride 32), V joints, K people that are answered.
 Places are pixels of the input, x to the right and y down; boxes are x1, y1, x2, y2.
 """
@@ -45,6 +45,8 @@ class Dense(NamedTuple):
         visibility: (n, A, V) logits.
         vectors: (n, A, vector) what the coordinate classifier places joints by.
         proxies: (n, A, V, 2) pixels: joints told directly, by which training chooses anchors; None when deployed.
+        heat: (n, V, h / 8, w / 8) logits: whether a joint of anybody is there, by which the finest features learn;
+            None when deployed.
         fine: (n, config.fine, h / 8, w / 8) features for the refiner.
         anchors: their centres and strides.
     """
@@ -54,6 +56,7 @@ class Dense(NamedTuple):
     visibility: Tensor
     vectors: Tensor
     proxies: Tensor | None
+    heat: Tensor | None
     fine: Tensor
     anchors: Anchors
 
@@ -106,6 +109,8 @@ class Rtmo(nn.Module):
         self.backbone = CspDarknet(config)
         self.encoder = HybridEncoder(config)
         self.heads = nn.ModuleList([Head(config) for _ in STRIDES])
+        self.heat = nn.Conv2d(config.fine, V, 1)
+        nn.init.constant_(self.heat.bias, math.log(RARE / (1 - RARE)))  # type: ignore[arg-type]
         self.classifier = CoordinateClassifier(config)
         self.refiner = Refiner(config) if config.refine else None
 
@@ -122,6 +127,7 @@ class Rtmo(nn.Module):
             visibility=visibility,
             vectors=vectors,
             proxies=_offset(proxies[0], anchors) if proxies else None,
+            heat=self.heat(fine).float() if dense else None,
             fine=fine,
             anchors=anchors,
         )

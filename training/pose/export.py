@@ -18,6 +18,8 @@ from training.pose.params import STRIDE, ExportParams
 from training.provenance import forget_source
 
 INPUT = "images"
+SMALLEST, LARGEST = 128, 2048
+"""Pixels of a side that a graph of any size takes."""
 OUTPUTS = ("scores", "boxes", "joints", "visibility")
 
 
@@ -27,10 +29,11 @@ def to_onnx(network: Rtmo, spec: ImageSpec, params: ExportParams) -> bytes:
     Takes `images` (n, 3, h, w) float32 in [0, 1], red first; gives `scores` (n, K), `boxes` (n, K, 4) as x1, y1, x2,
     y2, `joints` (n, K, 17, 2) and `visibility` (n, K, 17), places in pixels of the input.
     """
+    traced = [max(side, SMALLEST) if params.any_size else side for side in spec.size]
     axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=params.largest_batch)}
     if params.any_size:
-        axes[2] = STRIDE * torch.export.Dim("rows", min=4, max=64)
-        axes[3] = STRIDE * torch.export.Dim("columns", min=4, max=64)
+        axes[2] = STRIDE * torch.export.Dim("rows", min=SMALLEST // STRIDE, max=LARGEST // STRIDE)
+        axes[3] = STRIDE * torch.export.Dim("columns", min=SMALLEST // STRIDE, max=LARGEST // STRIDE)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # warns that torchvision, which nobody needs, is missing
     with warnings.catch_warnings():
         # Lightning and onnxscript ask torch 2.13 questions in ways that torch has deprecated.
@@ -38,7 +41,7 @@ def to_onnx(network: Rtmo, spec: ImageSpec, params: ExportParams) -> bytes:
         warnings.filterwarnings("ignore", category=FutureWarning)
         program = torch.onnx.export(
             Finder(merged(network), params.people).eval(),
-            (torch.zeros(2, 3, *spec.size),),
+            (torch.zeros(2, 3, *traced),),
             input_names=[INPUT],
             output_names=list(OUTPUTS),
             opset_version=params.opset,

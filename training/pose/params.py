@@ -59,6 +59,7 @@ class LossParams(Section):
         bins: negative log-likelihood of the coordinate classifier.
         oks: 1 - OKS of each of the guesses of classifier and refiner.
         distance: logarithm of the distance of those guesses and of the direct ones: it still pulls where OKS is flat.
+        heat: focal, of the maps of joints that are only there in training.
         visibility: binary cross-entropy; 1 is a joint that can be seen, 0 one that something hides.
         power: the target of a score is the OKS its joints reach to this power.
         unlabelled_is_hidden: joints without label teach visibility 0; off, they teach nothing.
@@ -70,6 +71,7 @@ class LossParams(Section):
     bins: Positive = 1.0
     oks: Positive = 5.0
     distance: Positive = 1.0
+    heat: Positive = 1.0
     visibility: Positive = 1.0
     power: Positive = 0.5
     unlabelled_is_hidden: bool = False
