@@ -209,7 +209,7 @@ def test_labelled_images_become_a_snapshot(labelled, tmp_path):
     ("change", "error", "words"),
     [
         ({"images": None}, UsageError, "--images DIR"),
-        ({"subject_pattern": "x"}, FormatError, "needs no meta file"),
+        ({"subject_pattern": "x"}, UsageError, "needs no meta file"),
     ],
 )
 def test_what_is_said_of_a_file_that_does_not_fit(labelled, tmp_path, change, error, words):
