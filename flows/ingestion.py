@@ -9,12 +9,12 @@ import structlog
 from flows.lineage import Lineage, find_lineage, pin_inputs
 from flows.snapshots import add_snapshot, incoming
 from recognizer.errors import NotFound, TrustError
-from recognizer.ingest.origin import Origin
+from recognizer.ingest.origin import Generated, Origin
 from recognizer.params import load_params
 from recognizer.settings import Settings
 from recognizer.snapshot import SnapshotCard
 from recognizer.store import Store, snapshots
-from recognizer.tasks import load_evaluator
+from recognizer.tasks import Progress, load_evaluator
 
 log = structlog.get_logger("recognizer.ingest")
 
@@ -52,7 +52,18 @@ class Ingested:
     new_labels: bool = False
 
 
-def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) -> Ingested:
+def generated(task: str, count: int | None = None) -> Generated:
+    """So many cases of the task's generator; without a number, as many as the task says.
+
+    Raises:
+        NotFound: no such task.
+    """
+    return Generated(load_evaluator(task).generated_count if count is None else count)
+
+
+def ingest_recordings(
+    settings: Settings, store: Store, request: IngestRequest, progress: Progress | None = None
+) -> Ingested:
     """Make a snapshot; the same content gives the same snapshot.
 
     Raises:
@@ -70,8 +81,9 @@ def ingest_recordings(settings: Settings, store: Store, request: IngestRequest) 
     settings.home.prepare()
     with incoming(settings.home, task) as folder:
         # in a folder of its own: writing replaces a folder as a whole, and the one from `incoming` is held by a lock
-        card = evaluator.ingest(request.origin, folder / "snapshot", params, seed=request.seed)
-        snapshot = add_snapshot(settings.home, task, folder / "snapshot")
+        destination = folder / "snapshot"
+        card = evaluator.ingest(request.origin, destination, params, seed=request.seed, progress=progress)
+        snapshot = add_snapshot(settings.home, task, destination)
     new = snapshots.find(store, task, snapshot) is None
     snapshots.record(store, task=task, id=snapshot, card=card.model_dump(mode="json"))
     try:

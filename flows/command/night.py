@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
+
+from flows.command.options import makes_data, require_synthetic
+
+if TYPE_CHECKING:
+    from recognizer.settings import Settings
 
 
 @click.command()
 @click.argument("tasks", nargs=-1)
+@makes_data("Make data with the generator of each of TASKS that has none yet, seed 0.")
 @click.option("--seed", type=int, help="Train with another seed than params.yaml says.")
 @click.option("--accept-new-labels", is_flag=True, help="Let a snapshot with another class list replace the champion.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value (a list when several tasks are named).")
-def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, as_json: bool) -> None:
+def nightly(
+    tasks: tuple[str, ...],
+    synthetic: bool,
+    count: int | None,
+    seed: int | None,
+    accept_new_labels: bool,
+    as_json: bool,
+) -> None:
     """Run the whole night of TASKS now: retrain, judge, and promote what passed.
 
     Without TASKS: of every task that has data.
@@ -23,7 +37,10 @@ def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, a
     from flows.night import NightRequest, NightResult
     from flows.opening import find_tasks
 
+    require_synthetic(synthetic, count)
     settings = begin()
+    if synthetic:
+        _make_data(settings, tasks, count)
     named = find_tasks(settings, tasks)
     from flows.command.terminal import show_night
     from flows.prefect_server import prefect_server
@@ -47,6 +64,28 @@ def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, a
     code = max(result.exit_code for result in results)
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _make_data(settings: Settings, tasks: tuple[str, ...], count: int | None) -> None:
+    """Ingest generated data for every one of the tasks that has none."""
+    from flows.command.session import writable_store
+    from flows.ingestion import IngestRequest, generated, ingest_recordings
+    from flows.progress import progress_bar
+    from recognizer.errors import UsageError
+    from recognizer.tasks import example_task, load_trainer
+
+    if not tasks:
+        raise UsageError(
+            "--synthetic makes data for the tasks that are named, and none is",
+            hint=f"recognizer nightly {example_task()} --synthetic",
+        )
+    for task in tasks:
+        load_trainer(task)  # before minutes are spent on data that nobody can train on
+    with writable_store(settings) as store:
+        for task in tasks:
+            with progress_bar(f"ingesting {task}") as progress:
+                request = IngestRequest(task, generated(task, count), if_empty=True)
+                ingest_recordings(settings, store, request, progress)
 
 
 @click.command()
