@@ -15,6 +15,7 @@ from recognizer.report.latency_plot import latency_plot
 from recognizer.report.plots import Plot, confusion_plot, reliability_plot
 from recognizer.report.rendering import html, markdown, tidy
 from recognizer.report.slice_plot import slice_plot
+from recognizer.tasks import load_evaluator
 
 PLOT_FILES = frozenset(
     f"{name}.svg" for name in ("confusion", "reliability", "differences", "slices", "latency", "classes", "subjects")
@@ -62,7 +63,7 @@ def make_plots(facts: ReportFacts) -> tuple[Plot, ...]:
     found = (
         difference_plot(measured, None if gates is None else gates.relative),
         slice_plot(candidate, facts.champion, floor),
-        confusion_plot(candidate),
+        confusion_plot(candidate) if candidate.confusion else None,
         reliability_plot(candidate),
         None if measured.costs is None else latency_plot(measured.costs, None if gates is None else gates.budgets),
     )
@@ -171,6 +172,7 @@ def _tables(facts: ReportFacts) -> dict[str, Any]:
         "difference_columns": table.DIFFERENCE_COLUMNS,
         "differences": table.difference_rows(measured),
         "confusion_columns": table.CONFUSION_COLUMNS,
+        "confusable": bool(candidate.confusion),
         "confusions": table.confusion_rows(candidate),
         "class_columns": table.CLASS_COLUMNS[: -1 if alone else None],
         "classes": cut(table.class_rows(candidate, champion), -1),
@@ -196,8 +198,9 @@ def _tiles(facts: ReportFacts) -> list[tuple[str, str, str]]:
     if facts.candidate is None:
         return []
     tiles = []
+    headlines = load_evaluator(facts.task).headlines
     for row in compare(facts.candidate, facts.champion):
-        if row.metric in ("accuracy", "macro_f1", "worst_class_recall"):
+        if row.metric in headlines:
             beside = "" if row.change is None else f"{table.signed(row.change)} against the champion"
             tiles.append((table.spoken(row.metric), figure(row.candidate), beside))
     test = None if facts.card is None else facts.card.sets.get("test")
@@ -237,11 +240,11 @@ def _training(facts: ReportFacts) -> list[tuple[str, str]]:
 
 
 def _sets(facts: ReportFacts) -> list[tuple[str, ...]]:
-    """One row per class: cases in each set of the snapshot."""
+    """One row per class, then all cases and subjects: how many each set of the snapshot has."""
     if facts.card is None:
         return []
     sets = facts.card.sets
     rows = [(name, *(f"{card.per_class.get(name, 0):,}" for card in sets.values())) for name in facts.card.classes]
-    rows.append(("all classes", *(f"{card.sequences:,}" for card in sets.values())))
-    rows.append(("people", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
+    rows.append(("cases", *(f"{card.sequences:,}" for card in sets.values())))
+    rows.append(("subjects", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
     return rows
