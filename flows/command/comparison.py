@@ -71,7 +71,7 @@ def show_comparison(console: Console, found: Comparison) -> None:
 
     one, other = f"version {found.first.version}", f"version {found.second.version}"
     less = f"{found.first.version} less {found.second.version}"
-    people = f" of {found.people:,} people" if found.people else ""
+    people = f" of {found.people:,} subjects" if found.people else ""
     console.print(
         f"[bold]{found.task}, {one} less {other}[/] on the same {found.n:,} cases{people}: {escape(found.source)}"
     )

@@ -162,7 +162,7 @@ def show_models(listing: Sequence[Mapping[str, Any]]) -> None:
     if not listing:
         console.print(f"No versions yet. Next: {program()} nightly {example_task()}")
         return
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)  # with a frame, 80 columns are too few
     for column in ("task", "version", "aliases", "verdict", "metric", "night", "digest"):
         table.add_column(column, justify="right" if column in ("version", "metric") else "left", no_wrap=True)
     for row in listing:

@@ -113,11 +113,11 @@ def _limits(facts: ModelCardFacts) -> Iterator[str]:
         yield "It was trained and tested on people whom a generator made: of real recordings nothing is known."
     if facts.snapshot is not None:
         yield from facts.snapshot.warnings
-        people = len(facts.snapshot.sets["test"].subjects) if "test" in facts.snapshot.sets else 0
-        if people < FEWEST_CLUSTERS:
+        subjects = len(facts.snapshot.sets["test"].subjects) if "test" in facts.snapshot.sets else 0
+        if subjects < FEWEST_CLUSTERS:
             yield (
-                f"The test set names {people} people, fewer than {FEWEST_CLUSTERS}: the intervals hold for other cases "
-                "of the same people only."
+                f"The test set names {subjects} subjects, fewer than {FEWEST_CLUSTERS}: the intervals hold for other "
+                "cases of the same ones only."
             )
     measured = facts.measured
     if measured is None or measured.candidate is None:

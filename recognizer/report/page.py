@@ -140,9 +140,9 @@ def _standing(facts: ReportFacts) -> str:
     if facts.candidate is None:
         return ""
     test = None if facts.card is None else facts.card.sets.get("test")
-    people = f" of {len(test.subjects):,} people" if test is not None and test.subjects else ""
+    subjects = f" of {len(test.subjects):,} subjects" if test is not None and test.subjects else ""
     which = f" (digest {facts.card.test_digest[:12]})" if facts.card is not None else ""
-    on = f"{facts.candidate.n:,} cases{people} that training never sees{which}"
+    on = f"{facts.candidate.n:,} cases{subjects} that training never sees{which}"
     version = facts.champion_version
     if facts.champion is not None:
         return f"Candidate and champion{'' if version is None else f' (version {version})'} answered the same {on}."
@@ -204,8 +204,8 @@ def _tiles(facts: ReportFacts) -> list[tuple[str, str, str]]:
             beside = "" if row.change is None else f"{table.signed(row.change)} against the champion"
             tiles.append((table.spoken(row.metric), figure(row.candidate), beside))
     test = None if facts.card is None else facts.card.sets.get("test")
-    people = f"of {len(test.subjects):,} people" if test is not None and test.subjects else ""
-    tiles.append(("test cases", f"{facts.candidate.n:,}", people))
+    subjects = f"of {len(test.subjects):,} subjects" if test is not None and test.subjects else ""
+    tiles.append(("test cases", f"{facts.candidate.n:,}", subjects))
     return tiles
 
 

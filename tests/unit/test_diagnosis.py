@@ -31,7 +31,7 @@ PASSED = [
     (d.aliases("action", BOTH, BOTH, 0), "MLflow's are the store's: champion version 3, challenger not set"),
     (d.aliases("action", BOTH, {"champion": 3}, 2), "MLflow's are the store's"),
     (d.held_out("action", HeldOut("1d" * 32, 240, 8, 0.0, 12, 100)),
-     "test set 1d1d1d1d1d1d: 240 cases of 8 people, used since 1970-01-01, has judged 12 of 100 candidates"),
+     "test set 1d1d1d1d1d1d: 240 cases of 8 subjects, used since 1970-01-01, has judged 12 of 100 candidates"),
     (d.held_out("action", HeldOut("1d" * 32, 240, None, None, 0, 100)), "240 cases, has judged 0 of 100"),
     (d.leftovers([]), "none"),
     (d.leftovers([Leftover("a", 2 * HOUR, False)]), "1 of killed processes; the next night removes them"),

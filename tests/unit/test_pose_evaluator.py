@@ -13,10 +13,12 @@ from recognizer.ingest.origin import DataFile, Generated
 from recognizer.params import StageParams
 from recognizer.pose.answers import stack
 from recognizer.pose.evaluator import KINDS, PoseEvaluator
+from recognizer.pose.generated import rendered as rendered_by
 from recognizer.pose.shards import ShardWriter
 from recognizer.scenes import FoundPeople, People, Scene
 from recognizer.skeleton import JOINTS
 from recognizer.snapshot import read_snapshot
+from recognizer.synthetic.scenes import generate_scenes
 
 EVALUATOR = PoseEvaluator()
 PARAMS = StageParams("pose", {stage: {"validation_share": 0.2} for stage in ("prepare", "train", "export", "evaluate")})
@@ -76,6 +78,20 @@ def test_rendered_scenes_become_a_snapshot(rendered):
     assert len(EVALUATOR.load(folder, "test")) == 8
     with pytest.raises(UsageError, match="too few"):
         EVALUATOR.ingest(Generated(39), folder.parent / "few", PARAMS, seed=1)
+
+
+def test_several_processes_render_the_same_scenes_in_the_same_order():
+    alone, together = generate_scenes(70, seed=4, size=96), rendered_by(70, 4, 96, 2)
+    for one, other in zip(alone, together, strict=True):
+        assert (one.name, one.image, one.subject) == (other.name, other.image, other.subject)
+        np.testing.assert_array_equal(one.people.joints, other.people.joints)
+
+
+def test_whoever_waits_is_told_how_far_it_is(tmp_path):
+    told = []
+    EVALUATOR.ingest(Generated(40), tmp_path / "s", PARAMS, seed=1, progress=lambda *said: told.append(said))
+    assert len(told) == 40
+    assert told[-1] == (1.0, "40 of 40 scenes")
 
 
 @pytest.mark.parametrize(
