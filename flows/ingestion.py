@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from flows.lineage import Lineage, find_lineage, pin_inputs
+from flows.progress import progress_bar
 from flows.snapshots import add_snapshot, incoming
-from recognizer.errors import NotFound, TrustError
+from recognizer.errors import NotFound, TrustError, UsageError
 from recognizer.ingest.origin import Generated, Origin
 from recognizer.params import load_params
 from recognizer.settings import Settings
 from recognizer.snapshot import SnapshotCard
-from recognizer.store import Store, snapshots
-from recognizer.tasks import Progress, load_evaluator
+from recognizer.store import Store, open_store, snapshots
+from recognizer.tasks import Progress, example_task, load_evaluator, load_trainer
 
 log = structlog.get_logger("recognizer.ingest")
 
@@ -94,3 +96,27 @@ def ingest_recordings(
     pin_inputs(settings.home, task, snapshot, lineage, {})
     log.info("ingested", task=task, snapshot=snapshot, new=new, source=card.source.name)
     return Ingested(task, snapshot, card, new=new, new_labels=not lineage.knows(card.classes))
+
+
+def ingest_missing(settings: Settings, tasks: Sequence[str], count: int | None = None) -> list[Ingested]:
+    """Generated data for every one of the tasks that has none, so that its night has something to begin with.
+
+    Raises:
+        NotFound: no such task, or nobody can train it.
+        UsageError: no task, or a number of cases that its generator refuses.
+    """
+    if not tasks:
+        raise UsageError(
+            "data is made for the tasks that are named, and none is",
+            hint=f"recognizer nightly {example_task()} --synthetic",
+        )
+    for task in tasks:
+        load_trainer(task)  # before minutes are spent on data that nobody can train on
+    settings.home.prepare()
+    found = []
+    with open_store(settings.database_url) as store:
+        for task in tasks:
+            with progress_bar(f"ingesting {task}") as progress:
+                request = IngestRequest(task, generated(task, count), if_empty=True)
+                found.append(ingest_recordings(settings, store, request, progress))
+    return found

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import click
 
 from flows.command.options import makes_data, require_synthetic
-
-if TYPE_CHECKING:
-    from recognizer.settings import Settings
 
 
 @click.command()
@@ -34,13 +30,14 @@ def nightly(
     Running it again does nothing twice; a night that was killed goes on where it stopped.
     """
     from flows.command.session import begin
+    from flows.ingestion import ingest_missing
     from flows.night import NightRequest, NightResult
     from flows.opening import find_tasks
 
     require_synthetic(synthetic, count)
     settings = begin()
     if synthetic:
-        _make_data(settings, tasks, count)
+        ingest_missing(settings, tasks, count)
     named = find_tasks(settings, tasks)
     from flows.command.terminal import show_night
     from flows.prefect_server import prefect_server
@@ -64,28 +61,6 @@ def nightly(
     code = max(result.exit_code for result in results)
     if code:
         raise click.exceptions.Exit(code)
-
-
-def _make_data(settings: Settings, tasks: tuple[str, ...], count: int | None) -> None:
-    """Ingest generated data for every one of the tasks that has none."""
-    from flows.command.session import writable_store
-    from flows.ingestion import IngestRequest, generated, ingest_recordings
-    from flows.progress import progress_bar
-    from recognizer.errors import UsageError
-    from recognizer.tasks import example_task, load_trainer
-
-    if not tasks:
-        raise UsageError(
-            "--synthetic makes data for the tasks that are named, and none is",
-            hint=f"recognizer nightly {example_task()} --synthetic",
-        )
-    for task in tasks:
-        load_trainer(task)  # before minutes are spent on data that nobody can train on
-    with writable_store(settings) as store:
-        for task in tasks:
-            with progress_bar(f"ingesting {task}") as progress:
-                request = IngestRequest(task, generated(task, count), if_empty=True)
-                ingest_recordings(settings, store, request, progress)
 
 
 @click.command()
