@@ -230,7 +230,7 @@ def _training(facts: ReportFacts) -> list[tuple[str, str]]:
     rows = [
         ("epochs", made.epochs),
         ("duration", None if made.seconds is None else f"{made.seconds:,.1f} s"),
-        ("speed", None if made.clips_per_second is None else f"{made.clips_per_second:,.0f} clips/s"),
+        *(("speed", f"{value:,.0f} {what}/s") for what, value in made.speed.items()),
         ("precision", made.precision),
         ("threads", made.threads),
         ("temperature", None if made.temperature is None else figure(made.temperature)),
