@@ -106,8 +106,8 @@ class PoseEvaluator:
 
     def about(self, classes: Sequence[str]) -> About:
         return About(
-            f"It answers where people are in an image, {MOST} at most: of each a score, a box, and {len(JOINTS)} joints "
-            "with how surely each is seen.",
+            f"It answers where people are in an image, {MOST} at most: of each a score, a box, and {len(JOINTS)} "
+            "joints with how surely each is seen.",
             "To find people and their joints in images like those it was trained and tested on. It does not tell who "
             "somebody is. Joints that something hides are guessed from the others.",
         )

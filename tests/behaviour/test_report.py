@@ -435,6 +435,14 @@ def test_any_size(tmp_path, more):
     assert cut == (more.get("people") == 60)
 
 
+@pytest.mark.parametrize("what", ["clips", "images"])
+def test_the_speed_of_any_training_is_told(tmp_path, what):
+    training = TrainingFacts.from_dict({f"{what}_per_second": 52.4, "other_per_second": None})
+    page, markdown = written(tmp_path, facts(training=training))
+    assert f"52 {what}/s" in page.words
+    assert f"52 {what}/s" in markdown
+
+
 def found_people():
     """What a task that finds people measured: one class, nothing to be confused, a kind of slices of its own."""
     bins = evaluation(1).reliability
