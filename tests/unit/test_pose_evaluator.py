@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from multiprocessing import active_children
 
 import cv2
 import numpy as np
 import pytest
 
-from recognizer.errors import FormatError, InputError, SplitError, UsageError
+from recognizer.errors import FormatError, InputError, SplitError, StorageError, UsageError
 from recognizer.evaluator import Evaluator
 from recognizer.ingest.origin import DataFile, Generated
 from recognizer.params import StageParams
@@ -85,6 +86,16 @@ def test_several_processes_render_the_same_scenes_in_the_same_order():
     for one, other in zip(alone, together, strict=True):
         assert (one.name, one.image, one.subject) == (other.name, other.image, other.subject)
         np.testing.assert_array_equal(one.people.joints, other.people.joints)
+
+
+def test_a_process_that_is_ended_from_outside_ends_the_rendering():
+    scenes = rendered_by(10_000, 4, 96, 2)
+    next(scenes)
+    before = active_children()
+    before[0].kill()
+    with pytest.raises(StorageError, match="ended from outside"):
+        list(scenes)
+    assert not any(process.is_alive() for process in before)
 
 
 def test_whoever_waits_is_told_how_far_it_is(tmp_path):

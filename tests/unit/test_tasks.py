@@ -1,10 +1,14 @@
 """Tasks as plug-ins: which are known, which are said to lack something, and what ours say of themselves."""
 
+import ast
+import re
+
 import pytest
 
 from flows.doctor import _installed
 from recognizer.errors import NotFound
 from recognizer.evaluator import Evaluator, PredictionJudge
+from recognizer.home import checkout
 from recognizer.tasks import (
     EVALUATORS,
     PREDICTORS,
@@ -86,3 +90,11 @@ def test_what_the_built_in_evaluators_say_of_themselves(task, classes, says, rea
     assert says in evaluator.about(classes).answers
     assert set(evaluator.headlines[:1]) <= set(evaluator.metrics)
     assert evaluator.generated_count >= 100
+
+
+@pytest.mark.parametrize("folder", ["flows", "recognizer/gates", "recognizer/report"])
+def test_what_is_there_for_every_task_names_none(folder):
+    named = re.compile(rf"\b({'|'.join(trainable_tasks())})\b")
+    for path in (checkout() / folder).rglob("*.py"):
+        strings = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        assert not [one for one in strings if isinstance(one, str) and named.search(one)], path
