@@ -108,10 +108,14 @@ def disk(free: int, where: str) -> Diagnosis:
     )
 
 
-def store_missing(packages: int, where: str) -> Diagnosis:
-    """There is no store: as it should be in a new home, a loss where there are packages."""
+def store_missing(packages: int, where: str, task: str) -> Diagnosis:
+    """There is no store: as it should be in a new home, a loss where there are packages.
+
+    Args:
+        task: whose night the next step names.
+    """
     if not packages:
-        return passed(REACHABLE, "store", f"none yet at {where}", "recognizer nightly action makes it")
+        return passed(REACHABLE, "store", f"none yet at {where}", f"recognizer nightly {task} --synthetic makes it")
     return failed(
         REACHABLE,
         "store",

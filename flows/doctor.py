@@ -34,7 +34,7 @@ from recognizer.settings import Settings
 from recognizer.store import Store, audit, open_store, outbox, rollouts, snapshots, versions
 from recognizer.store.engine import parse_url, sqlite_file
 from recognizer.store.served import read_served
-from recognizer.tasks import list_tasks
+from recognizer.tasks import example_task, list_tasks
 
 SHOWN = ("numpy", "onnxruntime", "torch", "bentoml", "mlflow", "prefect", "dvc", "great-expectations", "sqlalchemy")
 """Libraries whose versions people ask for."""
@@ -113,7 +113,9 @@ def _keys(home: Home) -> Diagnosis:
 def _store(settings: Settings) -> tuple[Store | None, Diagnosis]:
     file = sqlite_file(parse_url(settings.database_url))
     if file is not None and not file.is_file():
-        return None, diagnosis.store_missing(len(PackageStore(settings.home.packages).list()), str(file))
+        return None, diagnosis.store_missing(
+            len(PackageStore(settings.home.packages).list()), str(file), example_task()
+        )
     try:
         store = open_store(settings.database_url, migrate=False)
     except RecognizerError as error:

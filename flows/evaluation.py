@@ -1,19 +1,22 @@
-"""Judge any version on any data file."""
+"""Judge any version, or predictions of whatever made them, on any data file."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from flows.measuring import answer, make_test_set
 from flows.snapshots import restore_snapshot
 from flows.standing import resolve_version
-from recognizer.errors import LabelError, NotFound
+from recognizer.errors import LabelError, NotFound, UsageError
+from recognizer.evaluator import PredictionJudge
 from recognizer.gates import GateConfig
 from recognizer.ingest.origin import DataFile
 from recognizer.keys import Keyring
 from recognizer.package import PackageStore
 from recognizer.params import load_params
 from recognizer.settings import Settings
+from recognizer.snapshot import read_snapshot
 from recognizer.store import Store, snapshots
 from recognizer.tasks import load_evaluator, load_predictor
 
@@ -50,6 +53,28 @@ def evaluate_version(
     return {"task": task, "version": version.version, "digest": version.digest, **evaluation.as_dict()}
 
 
+def evaluate_predictions(task: str, data: DataFile, predictions: Path) -> dict[str, Any]:
+    """Evaluate predictions that lie in a file, on all cases of a data file; asks no model, and reads no store.
+
+    Returns:
+        `{task, predictions, n, classes, metrics, per_class, slices, confusion, reliability, warnings}`.
+
+    Raises:
+        NotFound: no such task.
+        UsageError: the task reads no predictions.
+        InputError: a file cannot be used.
+    """
+    evaluator = load_evaluator(task)
+    if not isinstance(evaluator, PredictionJudge):
+        raise UsageError(
+            f"task {task!r} reads no predictions",
+            where=str(predictions),
+            hint=f"recognizer evaluate {task} --model VERSION --data FILE judges a model",
+        )
+    evaluation, warnings = evaluator.judged(data, predictions)
+    return {"task": task, "predictions": str(predictions), **evaluation.as_dict(), "warnings": list(warnings)}
+
+
 def judged_cases(
     settings: Settings,
     store: Store,
@@ -68,12 +93,12 @@ def judged_cases(
         newest = snapshots.latest(store, task)
         if newest is None:
             raise NotFound(f"no data was ingested for task {task!r}", hint="name a file with --data")
-        test = evaluator.load(restore_snapshot(settings.home, task, newest.id), "test")
-        if test.classes != classes:
+        folder = restore_snapshot(settings.home, task, newest.id)
+        if (found := read_snapshot(folder).classes) != classes:
             raise LabelError(
-                f"the newest snapshot's classes are {list(test.classes)}, the model's are {list(classes)}",
+                f"the newest snapshot's classes are {list(found)}, the model's are {list(classes)}",
                 where=f"snapshot {newest.id}",
                 hint="name a file of the model's classes with --data",
             )
-        return test
+        return evaluator.load(folder, "test")
     return evaluator.read(data, classes)

@@ -19,7 +19,7 @@ from recognizer.snapshot import SnapshotCard
 from recognizer.store import Store, snapshots, versions
 from recognizer.store.clock import moment
 
-LARGER = "record more cases, then more people: docs/gates.md, Intervals"
+LARGER = "record more cases, then more subjects: docs/gates.md, Intervals"
 RENEW = "ingest a file with a new held-out part: docs/gates.md, Renewing the test set"
 
 
@@ -56,13 +56,13 @@ class HeldOut:
             return None
         bound, margin = figure(-self.bound), figure(self.margin)
         said = f"as far as it can tell, an equal of the champion may be worse by {bound}, which is more than {margin}"
-        return f"too few cases or people: {said}"
+        return f"too few cases or subjects: {said}"
 
     @property
     def sentence(self) -> str:
         """What it is and how often it was used, in one line."""
         size = "" if self.cases is None else f": {self.cases:,} cases"
-        size += f" of {self.people:,} people" if self.people else ""
+        size += f" of {self.people:,} subjects" if self.people else ""
         since = "" if self.since is None else f", used since {moment(self.since):%Y-%m-%d}"
         return f"test set {self.digest[:12]}{size}{since}, has judged {self.judged:,} of {self.allowed:,} candidates"
 

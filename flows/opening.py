@@ -29,7 +29,7 @@ from recognizer.store import Store, leases, nights, open_store, snapshots
 from recognizer.store.leases import Keeper, Lease
 from recognizer.store.nights import Night
 from recognizer.store.served import read_served
-from recognizer.tasks import load_trainer
+from recognizer.tasks import example_task, load_trainer
 
 log = structlog.get_logger("recognizer.night")
 
@@ -83,7 +83,7 @@ def _no_data(task: str | None = None) -> NotFound:
     return NotFound(
         f"no data was ingested for {which}",
         hint=f"recognizer ingest {task or 'TASK'} FILE; "
-        f"to try it out, recognizer ingest {task or 'action'} --synthetic",
+        f"to try it out, recognizer nightly {task or example_task()} --synthetic",
     )
 
 

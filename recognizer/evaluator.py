@@ -6,7 +6,7 @@ know no task: they ask its evaluator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -22,6 +22,9 @@ from recognizer.evaluation.summands import Summands
 from recognizer.ingest.origin import DataFile, Origin
 from recognizer.params import StageParams
 from recognizer.snapshot import SetName, SnapshotCard
+
+Progress = Callable[[float, str], None]
+"""Called with the share done (0 to 1) and a short line such as `epoch 3/20, validation accuracy 0.91`."""
 
 
 @dataclass(frozen=True)
@@ -85,25 +88,53 @@ class GoldenSet(NamedTuple):
     digest: str
 
 
+class About(NamedTuple):
+    """What a model of a task is, for who reads its card: whole sentences, in words of the task.
+
+    Attributes:
+        answers: what it answers.
+        use: what it is for, and what it does with everything else.
+    """
+
+    answers: str
+    use: str
+
+
+class Judged(NamedTuple):
+    """How good predictions of a file are; warnings: what was put right or left out while reading, a sentence each."""
+
+    evaluation: Evaluation
+    warnings: tuple[str, ...]
+
+
 @runtime_checkable
 class Evaluator(Protocol):
     """Judges data and answers of one task.
 
     Attributes:
         metrics: that are a smooth function of sums over rows, so that two models can be compared case by case.
+        headlines: metrics that are looked at first, the first of them where there is room for one.
         kinds: of slices.
         changes: of a case that should not change the answer, by name.
+        generated_count: cases that the built-in generator makes when nobody says how many.
     """
 
     task: str
     metrics: tuple[str, ...]
+    headlines: tuple[str, ...]
     kinds: tuple[str, ...]
     changes: tuple[str, ...]
+    generated_count: int
+
+    def about(self, classes: Sequence[str]) -> About:
+        """What a model of these classes is."""
 
     def test_set(self, cases: Any, *, least: int = 1) -> TestSet:
         """Cases as `load` gives them, in slices; smaller ones than `least` of a kind are one."""
 
-    def ingest(self, origin: Origin, destination: Path, params: StageParams, *, seed: int) -> SnapshotCard:
+    def ingest(
+        self, origin: Origin, destination: Path, params: StageParams, *, seed: int, progress: Progress | None = None
+    ) -> SnapshotCard:
         """Read or generate data, cut them into three sets that share no subject, and write a snapshot's folder.
 
         The same origin, parameters and seed give the same content.
@@ -169,3 +200,15 @@ class Evaluator(Protocol):
 
     def golden_answers(self, answers: Answers, golden: GoldenSet, classes: Sequence[str]) -> tuple[GoldenAnswer, ...]:
         """How the golden cases were answered."""
+
+
+@runtime_checkable
+class PredictionJudge(Protocol):
+    """What an evaluator may do besides: judge predictions that lie in a file, whatever made them."""
+
+    def judged(self, file: DataFile, predictions: Path) -> Judged:
+        """How good predictions of all cases of a data file are; only its labels are read.
+
+        Raises:
+            InputError, UsageError: a file cannot be used, or the predictions are of something else.
+        """

@@ -26,15 +26,13 @@ from numpy.typing import NDArray
 
 from recognizer.answers import Answers
 from recognizer.errors import NotFound, PluginError
-from recognizer.evaluator import Evaluator
+from recognizer.evaluator import Evaluator, Progress
 
 TRAINERS = "recognizer.trainers"
 PREDICTORS = "recognizer.predictors"
 EVALUATORS = "recognizer.evaluators"
 
 Params = Mapping[str, Any]
-Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and a short line such as `epoch 3/20, validation accuracy 0.91`."""
 
 
 @dataclass(frozen=True)
@@ -184,24 +182,29 @@ def load_evaluator(task: str) -> Evaluator:
 
 def trainable_tasks() -> tuple[str, ...]:
     """Names of the tasks that declare a trainer, sorted."""
-    return tuple(sorted({point.name for point in entry_points(group=TRAINERS)}))
+    return _declared(TRAINERS)
 
 
 def predictable_tasks() -> tuple[str, ...]:
     """Names of the tasks that declare a predictor, sorted; no trainer is imported to find out."""
-    return tuple(sorted({point.name for point in entry_points(group=PREDICTORS)}))
+    return _declared(PREDICTORS)
+
+
+def example_task() -> str:
+    """The task that a hint names to whoever has named none."""
+    return next(iter(trainable_tasks()), "TASK")
 
 
 def require_task(task: str) -> None:
-    """Raise NotFound unless a task of this name is declared; imports no plug-in."""
-    known = sorted({*trainable_tasks(), *predictable_tasks()})
+    """Raise NotFound unless a task of this name is declared, in whatever role; imports no plug-in."""
+    known = _declared(TRAINERS, PREDICTORS, EVALUATORS)
     if task not in known:
         hint = f"use one of: {', '.join(known)}; `recognizer tasks` lists them"
         raise NotFound(f"no task {task!r}", hint=hint)
 
 
 def list_tasks() -> list[TaskListing]:
-    """Every declared plug-in, each tried and checked, in the order of task and role."""
+    """Every declared plug-in, each tried and checked, and what a trainer lacks beside it, by task and role."""
     listings = []
     for group, protocol in ((TRAINERS, Trainer), (PREDICTORS, Predictor), (EVALUATORS, Evaluator)):
         for point in entry_points(group=group):
@@ -211,16 +214,34 @@ def list_tasks() -> list[TaskListing]:
                 problem = _missing(point.load(), protocol) or _misnamed(point)
             except Exception as error:  # a foreign plug-in may fail in any way; the listing has to survive it
                 problem = f"{type(error).__name__}: {error}"
-            listings.append(TaskListing(point.name, group.split(".")[1][:-1], point.value, package, problem))
-    return sorted(listings, key=lambda listing: (listing.task, listing.role))
+            listings.append(TaskListing(point.name, _role(group), point.value, package, problem))
+    return sorted([*listings, *_lacking()], key=lambda listing: (listing.task, listing.role))
+
+
+def _lacking() -> Iterator[TaskListing]:
+    """What is not declared though a night would need it: nothing that is trained goes into service unjudged."""
+    for point in entry_points(group=TRAINERS):
+        for group in (PREDICTORS, EVALUATORS):
+            if point.name not in _declared(group):
+                package = point.dist.name if point.dist else "?"
+                problem = f"none is declared among {group}, so nothing that is trained can be judged"
+                yield TaskListing(point.name, _role(group), "-", package, problem)
+
+
+def _declared(*groups: str) -> tuple[str, ...]:
+    """Names of the tasks that have an entry point in one of the groups, sorted."""
+    return tuple(sorted({point.name for group in groups for point in entry_points(group=group)}))
+
+
+def _role(group: str) -> str:
+    return group.split(".")[1][:-1]
 
 
 def _load(task: str, group: str) -> Any:
     found = [point for point in entry_points(group=group) if point.name == task]
     if not found:
         require_task(task)
-        role = group.split(".")[1][:-1]
-        raise NotFound(f"task {task!r} has no {role}", hint=f"declare it among the entry points {group}")
+        raise NotFound(f"task {task!r} has no {_role(group)}", hint=f"declare it among the entry points {group}")
     if len(found) > 1:
         raise _broken(task, group, f"declared {len(found)} times: {[point.value for point in found]}")
     try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.command.options import describes_file
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,8 +26,7 @@ MOST_SLICES = 12
 @click.argument("first")
 @click.argument("second")
 @click.option("--data", type=click.Path(path_type=Path), help="Ask this data file instead of the frozen test set.")
-@click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of` for --data.")
-@click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
+@describes_file
 @click.option("--no-costs", is_flag=True, help="Do not measure what both cost, which takes seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def compare(
@@ -35,6 +36,7 @@ def compare(
     data: Path | None,
     meta: Path | None,
     subject_pattern: str | None,
+    images: Path | None,
     no_costs: bool,
     as_json: bool,
 ) -> None:
@@ -49,7 +51,7 @@ def compare(
 
     settings = begin()
     require_task(task)
-    file = require_data(data, meta, subject_pattern, f"compare {task} {first} {second}")
+    file = require_data(data, meta, subject_pattern, images, f"compare {task} {first} {second}")
     request = ComparisonRequest(task, first, second, file, costs=not no_costs)
     with existing_store(settings, task) as store:
         found = compare_versions(settings, store, request)
@@ -69,7 +71,7 @@ def show_comparison(console: Console, found: Comparison) -> None:
 
     one, other = f"version {found.first.version}", f"version {found.second.version}"
     less = f"{found.first.version} less {found.second.version}"
-    people = f" of {found.people:,} people" if found.people else ""
+    people = f" of {found.people:,} subjects" if found.people else ""
     console.print(
         f"[bold]{found.task}, {one} less {other}[/] on the same {found.n:,} cases{people}: {escape(found.source)}"
     )

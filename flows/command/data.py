@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
+from flows.command.options import describes_file, makes_data, require_synthetic
+
 
 @click.command()
 @click.argument("task")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
-@click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of`.")
-@click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
-@click.option("--synthetic", is_flag=True, help="Make sequences with the built-in generator instead of reading a file.")
-@click.option("--count", default=800, show_default=True, help="How many sequences to make with --synthetic.")
+@describes_file
+@makes_data("Make cases with the task's generator instead of reading a file.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -30,37 +30,38 @@ def ingest(
     path: Path | None,
     meta: Path | None,
     subject_pattern: str | None,
+    images: Path | None,
     synthetic: bool,
-    count: int,
+    count: int | None,
     seed: int,
     if_empty: bool,
     as_json: bool,
 ) -> None:
     """Read a data file of TASK at PATH into a new snapshot.
 
-    Reads a PYSKL/mmaction2 pickle (.pkl) or our own .npz. The file's own held-out part (`val` or `test`)
-    becomes the frozen test set; without one, test is cut by subject too.
+    What can be read is the task's own: recorded skeletons are a PYSKL/mmaction2 pickle (.pkl) or our own .npz, whose
+    held-out part (`val` or `test`) becomes the frozen test set; labelled people are COCO's or CrowdPose's JSON, with
+    --images. Without a held-out part, test is cut by subject too.
     """
     from flows.command.session import begin, writable_store
     from flows.command.terminal import show_snapshot
     from flows.held_out import find_held_out
-    from flows.ingestion import IngestRequest, ingest_recordings
+    from flows.ingestion import IngestRequest, generated, ingest_recordings
+    from flows.progress import progress_bar
     from recognizer.errors import UsageError
-    from recognizer.ingest.origin import DataFile, Generated
+    from recognizer.ingest.origin import DataFile
 
     if (path is None) == (not synthetic):
         raise UsageError(
             "give either PATH or --synthetic",
             hint=f"recognizer ingest {task} FILE, or recognizer ingest {task} --synthetic",
         )
-    origin = Generated(count) if path is None else DataFile(path, meta, subject_pattern)
+    require_synthetic(synthetic, count)
     settings = begin()
-    with writable_store(settings) as store:
-        ingested = ingest_recordings(
-            settings,
-            store,
-            IngestRequest(task, origin, seed, if_empty),
-        )
+    origin = generated(task, count) if path is None else DataFile(path, meta, subject_pattern, images)
+    with writable_store(settings) as store, progress_bar(f"ingesting {task}") as progress:
+        request = IngestRequest(task, origin, seed, if_empty)
+        ingested = ingest_recordings(settings, store, request, progress)
         held_out = find_held_out(settings, store, task, ingested.card.test_digest)
     if as_json:
         card = ingested.card.model_dump(mode="json")

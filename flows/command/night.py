@@ -6,13 +6,23 @@ import json
 
 import click
 
+from flows.command.options import makes_data, require_synthetic
+
 
 @click.command()
 @click.argument("tasks", nargs=-1)
+@makes_data("Make data with the generator of each of TASKS that has none yet, seed 0.")
 @click.option("--seed", type=int, help="Train with another seed than params.yaml says.")
 @click.option("--accept-new-labels", is_flag=True, help="Let a snapshot with another class list replace the champion.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value (a list when several tasks are named).")
-def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, as_json: bool) -> None:
+def nightly(
+    tasks: tuple[str, ...],
+    synthetic: bool,
+    count: int | None,
+    seed: int | None,
+    accept_new_labels: bool,
+    as_json: bool,
+) -> None:
     """Run the whole night of TASKS now: retrain, judge, and promote what passed.
 
     Without TASKS: of every task that has data.
@@ -20,10 +30,14 @@ def nightly(tasks: tuple[str, ...], seed: int | None, accept_new_labels: bool, a
     Running it again does nothing twice; a night that was killed goes on where it stopped.
     """
     from flows.command.session import begin
+    from flows.ingestion import ingest_missing
     from flows.night import NightRequest, NightResult
     from flows.opening import find_tasks
 
+    require_synthetic(synthetic, count)
     settings = begin()
+    if synthetic:
+        ingest_missing(settings, tasks, count)
     named = find_tasks(settings, tasks)
     from flows.command.terminal import show_night
     from flows.prefect_server import prefect_server

@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.command.terminal import program
 from recognizer.rollout.state import Phase, Rollout, split_of
 from recognizer.store.clock import moment
+from recognizer.tasks import example_task
 
 if TYPE_CHECKING:
     from recognizer.rollout.overview import Overview, TaskStanding
@@ -43,7 +44,7 @@ def show_status(overview: Overview, waits: Mapping[str, str | None]) -> None:
     """Every task, who decides, and the workers."""
     console = Console()
     if not overview.tasks:
-        console.print(f"Nothing serves yet. Next: {program()} nightly action")
+        console.print(f"Nothing serves yet. Next: {program()} nightly {example_task()}")
         return
     for standing in overview.tasks:
         _task(console, overview, standing, waits.get(standing.task))

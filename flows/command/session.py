@@ -27,18 +27,20 @@ def writable_store(settings: Settings) -> Store:
     return open_store(settings.database_url)
 
 
-def require_data(data: Path | None, meta: Path | None, subject_pattern: str | None, command: str) -> DataFile | None:
+def require_data(
+    data: Path | None, meta: Path | None, subject_pattern: str | None, images: Path | None, command: str
+) -> DataFile | None:
     """The data file that was named, if any; command: to name one, without `recognizer`.
 
     Raises:
         UsageError: something is said about a file, and none is named.
     """
     if data is not None:
-        return DataFile(data, meta, subject_pattern)
-    if meta is not None or subject_pattern is not None:
+        return DataFile(data, meta, subject_pattern, images)
+    if meta is not None or subject_pattern is not None or images is not None:
         raise UsageError(
-            "--meta and --subject-pattern say something about a data file, and none was named",
-            hint=f"recognizer {command} --data FILE --meta META",
+            "--meta, --subject-pattern and --images say something about a data file, and none was named",
+            hint=f"recognizer {command} --data FILE",
         )
     return None
 

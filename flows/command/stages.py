@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from flows.command.options import describes_file
+
 
 @click.command()
 @click.argument("task")
@@ -52,28 +54,47 @@ def export(task: str) -> None:
 @click.argument("task")
 @click.option("--model", help="Judge this version instead: `champion`, a version number, or a digest.")
 @click.option("--data", type=click.Path(path_type=Path), help="Judge on this data file instead of the frozen test set.")
-@click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of` for --data.")
-@click.option("--subject-pattern", help="Regular expression whose group finds the subject in a sequence's name.")
+@describes_file
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Judge this file of predictions for --data instead of a model, such as COCO results.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def evaluate(
-    task: str, model: str | None, data: Path | None, meta: Path | None, subject_pattern: str | None, as_json: bool
+    task: str,
+    model: str | None,
+    data: Path | None,
+    meta: Path | None,
+    subject_pattern: str | None,
+    images: Path | None,
+    predictions: Path | None,
+    as_json: bool,
 ) -> None:
     """Judge any version of TASK on any data file.
 
-    Without --model and --data this is the DVC stage: candidate against champion on the frozen test set.
+    With --predictions, judge what some model left in a file. Without --model and --data this is the DVC stage:
+    candidate against champion on the frozen test set.
     """
     from flows import stages
     from flows.command.session import begin, existing_store, require_data
     from flows.command.terminal import show_evaluation
-    from flows.evaluation import evaluate_version
+    from flows.evaluation import evaluate_predictions, evaluate_version
     from flows.inputs import pinned_inputs
-    from recognizer.errors import NotFound, PluginError
+    from recognizer.errors import NotFound, PluginError, UsageError
     from recognizer.tasks import require_task
 
     settings = begin()
     require_task(task)
-    file = require_data(data, meta, subject_pattern, f"evaluate {task}")
-    if model is None and file is None:
+    file = require_data(data, meta, subject_pattern, images, f"evaluate {task}")
+    if predictions is not None:
+        if model is not None or file is None:
+            raise UsageError(
+                "--predictions are of a data file, and need no model",
+                hint=f"recognizer evaluate {task} --data FILE --predictions {predictions}",
+            )
+        answer = evaluate_predictions(task, file, predictions)
+    elif model is None and file is None:
         processed, inputs = settings.home.processed(task), pinned_inputs(settings.home, task)
         if not (processed / "exported" / "model.onnx").is_file():
             raise NotFound(

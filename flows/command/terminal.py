@@ -14,6 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.held_out import LARGER, RENEW, HeldOut
+from recognizer.errors import RecognizerError
+from recognizer.report.table import spoken
+from recognizer.tasks import example_task, load_evaluator
 
 if TYPE_CHECKING:
     from flows.ingestion import Ingested
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 NUMBERS = ("value", "interval", "threshold", "champion", "n")
 ROOMY = 92
 """Columns of a terminal that holds every column of the checks; on others the champion's value stands in the reason."""
+MOST_SLICES = 8
+"""Of one kind that are shown: the worst; `--json` has them all."""
 STYLES = {
     "PASSED": "green",
     "FAILED": "red",
@@ -42,7 +47,7 @@ STYLES = {
 
 
 def show_snapshot(ingested: Ingested, held_out: HeldOut | None) -> None:
-    """What was ingested: cases per class and set, what its test set cannot tell, and what to type next."""
+    """What was ingested: how many per class and set, what its test set cannot tell, and what to type next."""
     console = Console()
     card = ingested.card
     if ingested.kept:
@@ -56,7 +61,7 @@ def show_snapshot(ingested: Ingested, held_out: HeldOut | None) -> None:
     for label in card.classes:
         table.add_row(escape(label), *(str(part.per_class[label]) for part in card.sets.values()))
     table.add_section()
-    table.add_row("sequences", *(str(part.sequences) for part in card.sets.values()))
+    table.add_row("cases", *(str(part.sequences) for part in card.sets.values()))
     table.add_row("subjects", *(str(len(part.subjects)) for part in card.sets.values()))
     console.print(table)
     for warning in card.warnings:
@@ -155,23 +160,32 @@ def show_checks(console: Console, checks: Sequence[Check], title: str) -> None:
 def show_models(listing: Sequence[Mapping[str, Any]]) -> None:
     console = Console()
     if not listing:
-        console.print("No versions yet. Next: recognizer nightly action")
+        console.print(f"No versions yet. Next: {program()} nightly {example_task()}")
         return
-    table = Table()
-    for column in ("task", "version", "aliases", "verdict", "accuracy", "night", "digest"):
-        table.add_column(column, justify="right" if column in ("version", "accuracy") else "left", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)  # with a frame, 80 columns are too few
+    for column in ("task", "version", "aliases", "verdict", "metric", "night", "digest"):
+        table.add_column(column, justify="right" if column in ("version", "metric") else "left", no_wrap=True)
     for row in listing:
-        accuracy = row["metrics"].get("accuracy")
         table.add_row(
             row["task"],
             str(row["version"]),
             ", ".join(row["aliases"]),
             f"[{STYLES.get(row['verdict'], 'default')}]{row['verdict']}[/]",
-            "-" if accuracy is None else f"{accuracy:.3f}",
+            _headline(row["task"], row["metrics"]),
             row["night"] or "-",
             row["digest"][:8],
         )
     console.print(table)
+
+
+def _headline(task: str, metrics: Mapping[str, float]) -> str:
+    """The metric of a version that is looked at first."""
+    try:
+        name = load_evaluator(task).headlines[0]
+    except RecognizerError:  # the plug-in is gone or broken; what it made is listed all the same
+        return "-"
+    value = metrics.get(name)
+    return "-" if value is None else f"{spoken(name)} {value:.3f}"
 
 
 def show_gates(listing: CheckListing) -> None:
@@ -202,7 +216,7 @@ def show_evaluation(answer: Mapping[str, Any]) -> None:
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in answer["metrics"].items():
-        table.add_row(name, "-" if value is None else f"{value:.4f}")
+        table.add_row(spoken(name), "-" if value is None else f"{value:.4f}")
     console.print(table)
     table = Table(title="classes", title_justify="left")
     for column in ("class", "precision", "recall", "f1", "n"):
@@ -211,6 +225,24 @@ def show_evaluation(answer: Mapping[str, Any]) -> None:
         numbers = ("-" if measure[key] is None else f"{measure[key]:.3f}" for key in ("precision", "recall", "f1"))
         table.add_row(escape(name), *numbers, str(measure["n"]))
     console.print(table)
+    if any(answer["slices"].values()):
+        console.print(_slices(answer["slices"]))
+    for warning in answer.get("warnings", ()):
+        console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
+
+
+def _slices(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """Of every kind the worst first, and not more than one can read."""
+    table = Table(title="slices", title_justify="left")
+    for column in ("kind", "slice", "accuracy", "n"):
+        table.add_column(column, justify="left" if column in ("kind", "slice") else "right")
+    for kind, found in slices.items():
+        ordered = sorted(found.items(), key=lambda item: (item[1]["accuracy"], item[0]))
+        for name, measure in ordered[:MOST_SLICES]:
+            table.add_row(spoken(kind), escape(name), f"{measure['accuracy']:.3f}", f"{measure['n']:,}")
+        if len(ordered) > MOST_SLICES:
+            table.add_row(spoken(kind), f"and {len(ordered) - MOST_SLICES:,} better ones", "", "")
+    return table
 
 
 def show_tasks(listings: Sequence[TaskListing]) -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from recognizer.action.contract import inspect_tables
 from recognizer.answers import Agreement, Answers, require_like
 from recognizer.contract import Inspection
+from recognizer.errors import UsageError
 from recognizer.evaluation.behaviour import GoldenAnswer, golden_answers
 from recognizer.evaluation.classification import PAIRED, evaluate_classification, summands
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.slices import KINDS, Slices, sequence_slices
-from recognizer.evaluator import GoldenSet, Paired, Units
+from recognizer.evaluator import About, GoldenSet, Paired, Progress, Units
 from recognizer.golden import read_golden
 from recognizer.ingest.meta import Meta, read_meta
 from recognizer.ingest.origin import DataFile, Generated, Origin
@@ -75,13 +76,24 @@ class ActionEvaluator:
 
     task = "action"
     metrics: ClassVar = PAIRED
+    headlines: ClassVar = ("accuracy", "macro_f1", "worst_class_recall")
     kinds: ClassVar = KINDS
     changes: ClassVar = tuple(CHANGES)
+    generated_count: ClassVar = 800
+
+    def about(self, classes: Sequence[str]) -> About:
+        return About(
+            f"It answers one score for each of {len(classes)} classes: {', '.join(classes)}.",
+            "To recognize these classes, and no others, in recordings like those it was trained and tested on. What "
+            "belongs to none of its classes is answered with one of them too.",
+        )
 
     def test_set(self, cases: SequenceSet, *, least: int = 1) -> ActionTestSet:
         return ActionTestSet(cases, sequence_slices(cases, least))
 
-    def ingest(self, origin: Origin, destination: Path, params: StageParams, *, seed: int) -> SnapshotCard:
+    def ingest(
+        self, origin: Origin, destination: Path, params: StageParams, *, seed: int, progress: Progress | None = None
+    ) -> SnapshotCard:
         share = params.share("prepare", "validation_share")
         if isinstance(origin, Generated):
             from recognizer.synthetic import generate
@@ -97,6 +109,8 @@ class ActionEvaluator:
 
     @staticmethod
     def _recorded(file: DataFile, classes: tuple[str, ...] | None = None) -> Recorded:
+        if file.images is not None:
+            raise UsageError("a file of skeletons speaks of no images", where=str(file.path), hint="leave --images out")
         meta = read_meta(file.meta) if file.meta is not None else Meta()
         return read_recorded(file.path, meta=meta, subject_pattern=file.subject_pattern, classes=classes)
 

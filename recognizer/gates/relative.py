@@ -100,12 +100,12 @@ def _against(
     equals = bound_of_equals(difference.n, difference.clusters) if check.verdict is Verdict.INCONCLUSIVE else 0.0
     if not lower or equals >= -allowance.margin:
         return check
-    hint = f"not even an equal would pass, its difference is at least {figure(equals)}: it takes more cases or people"
+    hint = f"not even an equal would pass, its difference is at least {figure(equals)}: it takes more cases or subjects"
     return replace(check, reason=f"{check.reason} ({hint})")
 
 
 def _cases(difference: PairedDifference) -> str:
     """For whom the interval speaks."""
     if difference.clusters is not None:
-        return f"cases of {difference.clusters:,} people"
-    return f"cases (fewer than {FEWEST_CLUSTERS} people are named: this holds for other cases of the same people only)"
+        return f"cases of {difference.clusters:,} subjects"
+    return f"cases (fewer than {FEWEST_CLUSTERS} subjects are named: this holds for other cases of the same ones only)"

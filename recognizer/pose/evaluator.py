@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,29 +11,32 @@ import numpy as np
 
 from recognizer.answers import Agreement, Answers
 from recognizer.contract import Inspection
-from recognizer.errors import FormatError, InputError, UsageError
+from recognizer.errors import InputError, UsageError
 from recognizer.evaluation.behaviour import GoldenAnswer
-from recognizer.evaluation.calibration import reliability_bins
-from recognizer.evaluation.keypoints import HIT, PAIRED, KeypointEvaluation, evaluate_keypoints, measured
+from recognizer.evaluation.keypoints import HIT, PAIRED, KeypointEvaluation, evaluate_keypoints
 from recognizer.evaluation.oks import agreement, oks
-from recognizer.evaluation.record import ClassMeasure, Evaluation
+from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.slices import joined
-from recognizer.evaluator import GoldenSet, Paired, Units
+from recognizer.evaluator import About, GoldenSet, Judged, Paired, Progress, Units
 from recognizer.ingest.coco import read_coco
 from recognizer.ingest.coco_images import find_images, read_images
 from recognizer.ingest.origin import DataFile, Generated, Origin
 from recognizer.params import StageParams
-from recognizer.pose.answers import SHOWN, stack, unstack, unstack_shown
+from recognizer.pose.answers import MOST, SHOWN, stack, unstack, unstack_shown
 from recognizer.pose.change import CHANGES, changed, restored
 from recognizer.pose.contract import inspect_scenes
 from recognizer.pose.cut import cut_images
 from recognizer.pose.golden import read_golden_scenes
+from recognizer.pose.record import judge_results, record_of
 from recognizer.pose.snapshot import PERSON, read_scenes, write_scenes
 from recognizer.scenes import FoundPeople, Scene
+from recognizer.skeleton import JOINTS
 from recognizer.snapshot import SETS, SetName, SnapshotCard
 
 KINDS = ("size", "hidden", "people")
 TEST_SHARE = 0.2
+Cut = tuple[SetName, Scene]
+"""A scene and the set that it is in."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +66,8 @@ class PoseTestSet:
         return len(self.scenes)
 
     def evaluate(self, answers: Answers) -> Evaluation:
-        """N is how many people have to be found; a found one is right who is a person with OKS of at least `HIT`."""
-        judged, found = self._of(answers), unstack_shown(answers)
-        hits = int(judged.cases.hit.sum())
-        scores = np.concatenate([one.scores for one in found]).astype(np.float64)
-        number = len(scores)
-        return Evaluation(
-            n=judged.n,
-            classes=self.classes,
-            metrics=dict(judged.metrics),
-            per_class={
-                PERSON: ClassMeasure(
-                    precision=hits / number if number else None,
-                    recall=hits / judged.n,
-                    f1=2 * hits / (judged.n + number),
-                    n=judged.n,
-                )
-            },
-            slices={kind: measured(names, judged.cases.hit) for kind, names in self.units(answers).slices.items()},
-            confusion=(),
-            reliability=reliability_bins(scores, self._right(found)),
-        )
+        people = [scene.people for scene in self.scenes]
+        return record_of(self._of(answers), people, unstack_shown(answers), self.units(answers).slices)
 
     def units(self, answers: Answers) -> Units:
         """One unit a person who has to be found."""
@@ -110,40 +94,46 @@ class PoseTestSet:
         names = [scene.subject or f"image {scene.name}" for scene in self.scenes]
         return [names[image] for image in images.tolist()]
 
-    def _right(self, found: Sequence[FoundPeople]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Of everybody found, whether it is somebody labelled."""
-        parts = [np.zeros(0, np.bool_)]
-        for scene, one in zip(self.scenes, found, strict=True):
-            counted = oks(one, scene.people)[:, scene.people.counted]
-            parts.append(counted.max(axis=1, initial=0) >= HIT)
-        return np.concatenate(parts)
-
 
 class PoseEvaluator:
     """See `recognizer.evaluator.Evaluator`; answers are the arrays of `recognizer.pose.answers`."""
 
     task = "pose"
     metrics: ClassVar = PAIRED
+    headlines: ClassVar = ("AP", "AP50", "mean_oks")
     kinds: ClassVar = KINDS
     changes: ClassVar = tuple(CHANGES)
+    generated_count: ClassVar = 16_000
+
+    def about(self, classes: Sequence[str]) -> About:
+        return About(
+            f"It answers where people are in an image, {MOST} at most: of each a score, a box, and {len(JOINTS)} "
+            "joints with how surely each is seen.",
+            "To find people and their joints in images like those it was trained and tested on. It does not tell who "
+            "somebody is. Joints that something hides are guessed from the others.",
+        )
 
     def test_set(self, cases: Sequence[Scene], *, least: int = 1) -> PoseTestSet:
         return PoseTestSet(cases, least)
 
-    def ingest(self, origin: Origin, destination: Path, params: StageParams, *, seed: int) -> SnapshotCard:
+    def ingest(
+        self, origin: Origin, destination: Path, params: StageParams, *, seed: int, progress: Progress | None = None
+    ) -> SnapshotCard:
         share = params.share("prepare", "validation_share")
         if isinstance(origin, Generated):
             from recognizer.pose.generated import generated_scenes
 
-            scenes, source = generated_scenes(origin.count, share, seed=seed)
-            return write_scenes(destination, scenes, task=self.task, source=source)
+            made, source = generated_scenes(origin.count, share, seed=seed)
+            told = _told(made, origin.count, "scenes", progress)
+            return write_scenes(destination, told, task=self.task, source=source)
         labelled = read_coco(origin.path)
         images = find_images(labelled, _folder_of(origin))
         places = cut_images([None] * len(images), {"test": TEST_SHARE, "validation": share}, seed=seed)
         doubt = "nobody says which images are of one camera or one video: those of one may stand in two sets"
+        scenes = zip(places, read_images(images, _folder_of(origin)), strict=True)
         return write_scenes(
             destination,
-            zip(places, read_images(images, _folder_of(origin)), strict=True),
+            _told(scenes, len(images), "images", progress),
             task=self.task,
             source=labelled.source,
             warnings=(*labelled.warnings, doubt),
@@ -152,6 +142,11 @@ class PoseEvaluator:
     def read(self, file: DataFile, classes: Sequence[str]) -> Sequence[Scene]:
         labelled = read_coco(file.path)
         return tuple(read_images(find_images(labelled, _folder_of(file)), _folder_of(file)))
+
+    def judged(self, file: DataFile, predictions: Path) -> Judged:
+        """See `recognizer.evaluator.PredictionJudge`; predictions are COCO's results."""
+        _require_plain(file)
+        return judge_results(file.path, predictions)
 
     def load(self, snapshot: Path, name: SetName) -> Sequence[Scene]:
         return read_scenes(snapshot, name)
@@ -222,9 +217,21 @@ def _people(n: int) -> str:
     return "1 person" if n == 1 else f"{n} people"
 
 
+def _told(made: Iterable[Cut], count: int, what: str, progress: Progress | None) -> Iterator[Cut]:
+    """The same, and how many there were of `count`."""
+    for number, one in enumerate(made, start=1):
+        yield one
+        if progress is not None:
+            progress(number / count, f"{number:,} of {count:,} {what}")
+
+
 def _folder_of(file: DataFile) -> Path:
+    _require_plain(file)
     if file.images is None:
         raise UsageError("the images lie somewhere else", where=str(file.path), hint="name their folder: --images DIR")
-    if file.meta is not None or file.subject_pattern is not None:
-        raise FormatError("needs no meta file", where=str(file.path), hint="leave --meta and --subject-pattern out")
     return file.images
+
+
+def _require_plain(file: DataFile) -> None:
+    if file.meta is not None or file.subject_pattern is not None:
+        raise UsageError("needs no meta file", where=str(file.path), hint="leave --meta and --subject-pattern out")

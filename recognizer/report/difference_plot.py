@@ -91,8 +91,8 @@ def difference_plot(measured: Measured, relative: Mapping[str, Allowance] | None
     marked = f" Dashed: the margin, {' or '.join(map(number, margins))}; the end towards it decides." if margins else ""
     if any(margin > reach for margin in margins):
         marked = f" The margin, {' or '.join(map(number, margins))}, lies far away; the end towards it decides."
-    people = {row.difference.clusters for row in rows} - {None}
-    whom = "" if people else " Too few people are named: this holds for other cases of the same people only."
+    subjects = {row.difference.clusters for row in rows} - {None}
+    whom = "" if subjects else " Too few subjects are named: this holds for other cases of the same ones only."
     told = "; ".join(
         f"{spoken(row.metric)} {signed(row.difference.value)} against {row.rival}, {_bounds(row.difference)}"
         for row in rows

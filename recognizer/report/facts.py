@@ -13,6 +13,9 @@ from recognizer.evaluation.sandbox import SandboxRun
 from recognizer.gates import GateConfig
 from recognizer.snapshot import SnapshotCard
 
+PER_SECOND = "_per_second"
+"""How the keys end in `training.json` that tell a speed, such as `clips_per_second`."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,11 +43,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How the candidate was trained; `validation` is metric → value on the validation set."""
+    """How the candidate was trained.
+
+    Attributes:
+        speed: what was trained on (`clips`, `images`) → how many of them a second.
+        validation: metric → value on the validation set.
+    """
 
     epochs: int | None = None
     seconds: float | None = None
-    clips_per_second: float | None = None
+    speed: Mapping[str, float] = field(default_factory=dict)
     precision: str | None = None
     threads: int | None = None
     temperature: float | None = None
@@ -56,7 +64,11 @@ class TrainingFacts:
         return cls(
             epochs=plain.get("epochs"),
             seconds=seconds if seconds is not None else plain.get("seconds"),
-            clips_per_second=plain.get("clips_per_second"),
+            speed={
+                name.removesuffix(PER_SECOND): float(value)
+                for name, value in plain.items()
+                if name.endswith(PER_SECOND) and isinstance(value, int | float)
+            },
             precision=plain.get("precision"),
             threads=plain.get("threads"),
             temperature=plain.get("temperature"),

@@ -14,11 +14,11 @@ from recognizer.card import PackageCard
 from recognizer.checks import Check, Verdict, figure, worst
 from recognizer.evaluation.measured import Measured
 from recognizer.evaluation.paired import FEWEST_CLUSTERS
-from recognizer.evaluation.slices import KINDS
 from recognizer.report import table
 from recognizer.report.facts import TrainingFacts
 from recognizer.report.rendering import markdown, tidy
 from recognizer.snapshot import SnapshotCard
+from recognizer.tasks import load_evaluator
 
 SMALL = 8
 """A slice of fewer cases says next to nothing."""
@@ -60,6 +60,7 @@ def render_model_card(facts: ModelCardFacts) -> str:
     content: dict[str, Any] = {
         "facts": facts,
         "card": facts.card,
+        "about": load_evaluator(facts.card.task).about(facts.card.classes),
         "verdict": worst(check.verdict for check in facts.checks).value,
         "inputs": [
             (one.name, one.dtype, " x ".join(map(str, one.shape))) for one in (*facts.card.inputs, *facts.card.outputs)
@@ -112,21 +113,22 @@ def _limits(facts: ModelCardFacts) -> Iterator[str]:
         yield "It was trained and tested on people whom a generator made: of real recordings nothing is known."
     if facts.snapshot is not None:
         yield from facts.snapshot.warnings
-        people = len(facts.snapshot.sets["test"].subjects) if "test" in facts.snapshot.sets else 0
-        if people < FEWEST_CLUSTERS:
+        subjects = len(facts.snapshot.sets["test"].subjects) if "test" in facts.snapshot.sets else 0
+        if subjects < FEWEST_CLUSTERS:
             yield (
-                f"The test set names {people} people, fewer than {FEWEST_CLUSTERS}: the intervals hold for other cases "
-                "of the same people only."
+                f"The test set names {subjects} subjects, fewer than {FEWEST_CLUSTERS}: the intervals hold for other "
+                "cases of the same ones only."
             )
     measured = facts.measured
     if measured is None or measured.candidate is None:
         yield "What was measured of it is not at hand; its metrics and checks are all that is known."
         return
     candidate = measured.candidate
-    unknown = [kind for kind in KINDS if kind != "class" and not candidate.slices.get(kind)]
+    told = table.slices_of(candidate)
+    unknown = [kind for kind in load_evaluator(facts.card.task).kinds if not told.get(kind)]
     if unknown:
         yield f"The test set does not tell {', '.join(unknown)}: how good it is by these is not known."
-    for kind, slices in table.slices_of(candidate).items():
+    for kind, slices in told.items():
         small = [f"{name} ({one.n})" for name, one in slices.items() if one.n < SMALL]
         if small:
             yield f"By {table.spoken(kind)}, fewer than {SMALL} test cases show {', '.join(small)}."

@@ -15,6 +15,7 @@ from recognizer.report.latency_plot import latency_plot
 from recognizer.report.plots import Plot, confusion_plot, reliability_plot
 from recognizer.report.rendering import html, markdown, tidy
 from recognizer.report.slice_plot import slice_plot
+from recognizer.tasks import load_evaluator
 
 PLOT_FILES = frozenset(
     f"{name}.svg" for name in ("confusion", "reliability", "differences", "slices", "latency", "classes", "subjects")
@@ -62,7 +63,7 @@ def make_plots(facts: ReportFacts) -> tuple[Plot, ...]:
     found = (
         difference_plot(measured, None if gates is None else gates.relative),
         slice_plot(candidate, facts.champion, floor),
-        confusion_plot(candidate),
+        confusion_plot(candidate) if candidate.confusion else None,
         reliability_plot(candidate),
         None if measured.costs is None else latency_plot(measured.costs, None if gates is None else gates.budgets),
     )
@@ -139,9 +140,9 @@ def _standing(facts: ReportFacts) -> str:
     if facts.candidate is None:
         return ""
     test = None if facts.card is None else facts.card.sets.get("test")
-    people = f" of {len(test.subjects):,} people" if test is not None and test.subjects else ""
+    subjects = f" of {len(test.subjects):,} subjects" if test is not None and test.subjects else ""
     which = f" (digest {facts.card.test_digest[:12]})" if facts.card is not None else ""
-    on = f"{facts.candidate.n:,} cases{people} that training never sees{which}"
+    on = f"{facts.candidate.n:,} cases{subjects} that training never sees{which}"
     version = facts.champion_version
     if facts.champion is not None:
         return f"Candidate and champion{'' if version is None else f' (version {version})'} answered the same {on}."
@@ -171,6 +172,7 @@ def _tables(facts: ReportFacts) -> dict[str, Any]:
         "difference_columns": table.DIFFERENCE_COLUMNS,
         "differences": table.difference_rows(measured),
         "confusion_columns": table.CONFUSION_COLUMNS,
+        "confusable": bool(candidate.confusion),
         "confusions": table.confusion_rows(candidate),
         "class_columns": table.CLASS_COLUMNS[: -1 if alone else None],
         "classes": cut(table.class_rows(candidate, champion), -1),
@@ -196,13 +198,14 @@ def _tiles(facts: ReportFacts) -> list[tuple[str, str, str]]:
     if facts.candidate is None:
         return []
     tiles = []
+    headlines = load_evaluator(facts.task).headlines
     for row in compare(facts.candidate, facts.champion):
-        if row.metric in ("accuracy", "macro_f1", "worst_class_recall"):
+        if row.metric in headlines:
             beside = "" if row.change is None else f"{table.signed(row.change)} against the champion"
             tiles.append((table.spoken(row.metric), figure(row.candidate), beside))
     test = None if facts.card is None else facts.card.sets.get("test")
-    people = f"of {len(test.subjects):,} people" if test is not None and test.subjects else ""
-    tiles.append(("test cases", f"{facts.candidate.n:,}", people))
+    subjects = f"of {len(test.subjects):,} subjects" if test is not None and test.subjects else ""
+    tiles.append(("test cases", f"{facts.candidate.n:,}", subjects))
     return tiles
 
 
@@ -227,7 +230,7 @@ def _training(facts: ReportFacts) -> list[tuple[str, str]]:
     rows = [
         ("epochs", made.epochs),
         ("duration", None if made.seconds is None else f"{made.seconds:,.1f} s"),
-        ("speed", None if made.clips_per_second is None else f"{made.clips_per_second:,.0f} clips/s"),
+        *(("speed", f"{value:,.0f} {what}/s") for what, value in made.speed.items()),
         ("precision", made.precision),
         ("threads", made.threads),
         ("temperature", None if made.temperature is None else figure(made.temperature)),
@@ -237,11 +240,11 @@ def _training(facts: ReportFacts) -> list[tuple[str, str]]:
 
 
 def _sets(facts: ReportFacts) -> list[tuple[str, ...]]:
-    """One row per class: cases in each set of the snapshot."""
+    """One row per class, then all cases and subjects: how many each set of the snapshot has."""
     if facts.card is None:
         return []
     sets = facts.card.sets
     rows = [(name, *(f"{card.per_class.get(name, 0):,}" for card in sets.values())) for name in facts.card.classes]
-    rows.append(("all classes", *(f"{card.sequences:,}" for card in sets.values())))
-    rows.append(("people", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
+    rows.append(("cases", *(f"{card.sequences:,}" for card in sets.values())))
+    rows.append(("subjects", *(f"{len(card.subjects):,}" if card.subjects else "unknown" for card in sets.values())))
     return rows

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from recognizer.evaluation.calibration import calibration_error
 from recognizer.evaluation.record import Evaluation
 from recognizer.report.table import percent
 
@@ -104,10 +105,12 @@ def confusion_plot(evaluation: Evaluation) -> Plot:
     )
 
 
-def reliability_plot(evaluation: Evaluation) -> Plot:
+def reliability_plot(evaluation: Evaluation) -> Plot | None:
+    """None where nothing was answered, or not how sure it is."""
     bins = [part for part in evaluation.reliability if part.accuracy is not None and part.confidence is not None]
-    error = evaluation.metrics.get("calibration_error")
-    gap = "unknown" if error is None else f"{error:.3f}"
+    if not bins:
+        return None
+    gap = f"{calibration_error(evaluation.reliability):.3f}"
 
     def draw(figure: Any) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))

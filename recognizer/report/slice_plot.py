@@ -30,13 +30,15 @@ class _Line:
         return slice_interval(self.measure)
 
 
-def slice_plot(candidate: Evaluation, champion: Evaluation | None, floor: float | None = None) -> Plot:
-    """Accuracy of every slice with its interval, by kind and worst first, beside the champion's.
+def slice_plot(candidate: Evaluation, champion: Evaluation | None, floor: float | None = None) -> Plot | None:
+    """Accuracy of every slice with its interval, by kind and worst first, beside the champion's; None without any.
 
     Args:
         floor: the accuracy that no slice may be significantly below; None: nothing is marked.
     """
     kinds = {kind: slices for kind, slices in slices_of(candidate).items() if slices}
+    if not kinds:
+        return None
     others = slices_of(champion) if champion is not None else {}
     lines = [line for kind, slices in kinds.items() for line in _lines(kind, slices, others.get(kind, {}))]
     shown = [(place, line, line.measure) for place, line in enumerate(lines) if line.measure is not None]

@@ -20,6 +20,7 @@ SLICE_COLUMNS = ("slice", "n", "accuracy", "interval", "champion", "candidate le
 DIFFERENCE_COLUMNS = ("metric", "against", "difference", "interval")
 RIVAL_COLUMNS = ("against", "only candidate right", "only other right", "p", "other answer")
 CHANGE_COLUMNS = ("changed input", "cases", "same answer", "median change", "largest change")
+ABBREVIATIONS = {"f1": "F1", "oks": "OKS", "pck": "PCK"}
 
 Row = tuple[str, ...]
 
@@ -97,11 +98,10 @@ def class_rows(candidate: Evaluation, champion: Evaluation | None) -> list[Row]:
 
 
 def slices_of(evaluation: Evaluation) -> Mapping[str, Mapping[str, SliceMeasure]]:
-    """Kind → slice → measure; the classes are slices too, also where nobody asked for them as such."""
-    classes = {
-        name: SliceMeasure(one.n, one.recall) for name, one in evaluation.per_class.items() if one.recall is not None
-    }
-    return {"class": classes, **evaluation.slices}
+    """Kind → slice → measure; classes are slices too, also where nobody asked for them, unless there is only one."""
+    measured = {name: one for name, one in evaluation.per_class.items() if one.recall is not None}
+    classes = {name: SliceMeasure(one.n, one.recall) for name, one in measured.items() if one.recall is not None}
+    return {**({"class": classes} if len(evaluation.classes) > 1 else {}), **evaluation.slices}
 
 
 def slice_interval(measure: SliceMeasure) -> tuple[float, float]:
@@ -220,7 +220,7 @@ def sandbox_rows(run: SandboxRun) -> list[tuple[str, str]]:
 
 def spoken(metric: str) -> str:
     """`macro_f1` as people write it: `macro F1`."""
-    return metric.replace("_", " ").replace("f1", "F1")
+    return " ".join(ABBREVIATIONS.get(word, word) for word in metric.split("_"))
 
 
 def signed(change: float) -> str:

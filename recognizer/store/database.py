@@ -120,5 +120,5 @@ def open_store(url: str, *, migrate: bool = True, make: bool = True) -> Store:
 
 def _no_store(where: str) -> NoStore:
     return NoStore(
-        "there is no store yet", where=where, hint="put it back if it was lost; else recognizer nightly action"
+        "there is no store yet", where=where, hint="put it back if it was lost; else recognizer nightly TASK"
     )

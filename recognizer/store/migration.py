@@ -45,7 +45,7 @@ def standing(found: str | None, where: str, *, migrate: bool) -> bool:
         raise StoreUnavailable(
             "it has no tables yet" if found is None else f"its tables are of the older revision {found}",
             where=where,
-            hint="recognizer nightly action" if found is None else "run `recognizer models` once to migrate it",
+            hint="recognizer nightly TASK" if found is None else "run `recognizer models` once to migrate it",
         )
     return False
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recognizer.tasks import Progress
+from recognizer.evaluator import Progress
 from recognizer.traffic.plan import TrafficPlan
 
 TIMEOUT, CONNECTION, ANSWER = "timeout", "connection", "answer"

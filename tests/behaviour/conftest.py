@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -288,6 +289,23 @@ def register_two():
         promote(store, task="action", version=1, digest=first, expected=None, reason="x")
 
     return register
+
+
+@pytest.fixture
+def recognizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs the command in this process in an empty home; returns exit code, stdout and stderr."""
+    monkeypatch.setenv("RECOGNIZER_HOME", str(tmp_path / "home"))
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["recognizer", *map(str, arguments)])
+        from flows.command.main import main
+
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
 
 
 @pytest.fixture(scope="session")

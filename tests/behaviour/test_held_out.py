@@ -80,7 +80,9 @@ def test_a_test_set_too_small_for_its_people_is_told(small_home, capsys, people,
     assert (found.caution is not None) is cautioned
     of_ten = SnapshotCard.model_validate(card(NEW, people))
     show_snapshot(Ingested("action", "new", of_ten, new=True), found)
-    assert ("Note: the test set has too few cases or people" in " ".join(capsys.readouterr().out.split())) is cautioned
+    assert (
+        "Note: the test set has too few cases or subjects" in " ".join(capsys.readouterr().out.split())
+    ) is cautioned
 
 
 def test_a_file_that_cannot_be_read_hides_nothing(settings, store):

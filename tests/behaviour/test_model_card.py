@@ -12,6 +12,7 @@ from recognizer.checks import Check, Verdict
 from recognizer.evaluation import evaluate_classification
 from recognizer.evaluation.measured import Measured, Rival
 from recognizer.evaluation.paired import PairedDifference
+from recognizer.evaluation.record import ClassMeasure, Evaluation, SliceMeasure
 from recognizer.evaluation.significance import McNemar
 from recognizer.keys import Keyring
 from recognizer.package import PackageCard
@@ -82,7 +83,7 @@ def facts(**more):
         (facts(training=TrainingFacts.from_dict({"epochs": 16})), "| epochs | 16 |"),
         (facts(key="abcd"), "| signed by key | abcd |"),
         (facts(snapshot=snapshot()), "| test | 20 | 2 |"),
-        (facts(snapshot=snapshot()), "The test set names 2 people, fewer than 10"),
+        (facts(snapshot=snapshot()), "The test set names 2 subjects, fewer than 10"),
         (facts(snapshot=snapshot(sha256="")), "people whom a generator made"),
         (facts(snapshot=snapshot(warnings=("nobody is named",))), "- nobody is named"),
         (facts(measured=measured()), "By subject, worst first"),
@@ -94,6 +95,21 @@ def facts(**more):
 )
 def test_what_it_says(of, says):
     assert says in render_model_card(of)
+
+
+def test_the_card_of_a_task_that_finds_people():
+    sizes = {"large": SliceMeasure(40, 0.9), "small": SliceMeasure(6, 0.35)}
+    found = Evaluation(
+        n=46, classes=("person",), metrics={"AP": 0.5}, per_class={"person": ClassMeasure(0.8, 0.57, 0.66, 46)},
+        slices={"size": sizes}, confusion=(), reliability=(),
+    )  # fmt: skip
+    of = card(task="pose", classes=("person",), metrics={"AP": 0.5, "oks_above_50": 0.57})
+    text = render_model_card(facts(card=of, measured=Measured(("person",), found)))
+    for fact in ("17 joints", "It does not tell who", "| OKS above 50 | 0.570 |", "By size, worst first", "small (6)",
+                 "does not tell hidden, people:"):  # fmt: skip
+        assert fact in text, fact
+    assert "score for each of" not in text
+    assert "By class" not in text
 
 
 def test_it_tells_how_far_it_is_from_the_champion():

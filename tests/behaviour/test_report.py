@@ -17,6 +17,7 @@ from recognizer.evaluation.behaviour import GoldenAnswer, Invariance
 from recognizer.evaluation.footprint import Footprint
 from recognizer.evaluation.measured import Costs, Golden, Measured, Rival
 from recognizer.evaluation.paired import PairedDifference
+from recognizer.evaluation.record import ClassMeasure, Evaluation, SliceMeasure
 from recognizer.evaluation.significance import McNemar
 from recognizer.gates import GateConfig, judge
 from recognizer.night import judge_night
@@ -432,6 +433,39 @@ def test_any_size(tmp_path, more):
     assert len(page.all("img")) == 4
     cut = "subject: the 12 worst of " in (tmp_path / "slices.svg").read_text()
     assert cut == (more.get("people") == 60)
+
+
+@pytest.mark.parametrize("what", ["clips", "images"])
+def test_the_speed_of_any_training_is_told(tmp_path, what):
+    training = TrainingFacts.from_dict({f"{what}_per_second": 52.4, "other_per_second": None})
+    page, markdown = written(tmp_path, facts(training=training))
+    assert f"52 {what}/s" in page.words
+    assert f"52 {what}/s" in markdown
+
+
+def found_people():
+    """What a task that finds people measured: one class, nothing to be confused, a kind of slices of its own."""
+    bins = evaluation(1).reliability
+    sizes = {"large": SliceMeasure(40, 0.9), "small": SliceMeasure(60, 0.35)}
+    metrics = {"AP": 0.512, "AP50": 0.71, "APm": 0.4, "mean_oks": 0.66, "pck": 0.87}
+    return Evaluation(
+        n=100, classes=("person",), metrics=metrics, per_class={"person": ClassMeasure(0.8, 0.57, 0.66, 100)},
+        slices={"size": sizes}, confusion=(), reliability=bins,
+    )  # fmt: skip
+
+
+def test_a_task_without_confusion_has_neither_plot_nor_table_of_it(tmp_path):
+    made = found_people()
+    page, markdown = written(tmp_path, facts(task="pose", measured=measured(made), card=card(made.classes)))
+    assert not (tmp_path / "confusion.svg").exists()
+    assert len(page.all("img")) == 2
+    for text in (page.words, markdown):
+        assert "onfusion" not in text
+        assert "every answer was right" not in text
+        for fact in ("mean OKS", "PCK", "APm", "person", "y size", "small"):
+            assert fact in text, fact
+    assert "By class" not in page.words
+    assert "AP 0.512 AP50 0.710 mean OKS 0.660 test cases 100" in page.words
 
 
 def test_unknown_people_are_not_called_apart(tmp_path):

@@ -22,7 +22,7 @@ def only(lines):
 
 PASSED = [
     (d.disk(3 * GB, "/home"), "3.0 GB free at /home"),
-    (d.store_missing(0, "/h/recognizer.db"), "none yet at /h/recognizer.db"),
+    (d.store_missing(0, "/h/recognizer.db", "dance"), "none yet at /h/recognizer.db"),
     (d.service("http://x", None, "refused", 0), "none runs at http://x"),
     (d.service("http://x", OK, None, 2), "answers at http://x, generation 4"),
     (d.controller(True, 1), "decides"),
@@ -31,7 +31,7 @@ PASSED = [
     (d.aliases("action", BOTH, BOTH, 0), "MLflow's are the store's: champion version 3, challenger not set"),
     (d.aliases("action", BOTH, {"champion": 3}, 2), "MLflow's are the store's"),
     (d.held_out("action", HeldOut("1d" * 32, 240, 8, 0.0, 12, 100)),
-     "test set 1d1d1d1d1d1d: 240 cases of 8 people, used since 1970-01-01, has judged 12 of 100 candidates"),
+     "test set 1d1d1d1d1d1d: 240 cases of 8 subjects, used since 1970-01-01, has judged 12 of 100 candidates"),
     (d.held_out("action", HeldOut("1d" * 32, 240, None, None, 0, 100)), "240 cases, has judged 0 of 100"),
     (d.leftovers([]), "none"),
     (d.leftovers([Leftover("a", 2 * HOUR, False)]), "1 of killed processes; the next night removes them"),
@@ -44,7 +44,7 @@ PASSED = [
 
 FAILED = [
     (d.disk(GB, "/home"), "1.0 GB free at /home, a night may want 2", "free some space"),
-    (d.store_missing(2, "/h/recognizer.db"), "2 package(s) that it should know", "backup"),
+    (d.store_missing(2, "/h/recognizer.db", "dance"), "2 package(s) that it should know", "backup"),
     (d.service("http://x", None, "refused", 2), "2 worker(s) report to the store", "RECOGNIZER_PORT"),
     (d.service("http://x", DEGRADED, None, 2), "PackageUnsigned: no signature; leak: 999999999999", "rollout status"),
     (d.controller(False, 2), "2 rollout(s) are on their way", "recognizer serve"),

@@ -2,21 +2,24 @@
 
 import json
 from dataclasses import replace
+from multiprocessing import active_children
 
 import cv2
 import numpy as np
 import pytest
 
-from recognizer.errors import FormatError, InputError, SplitError, UsageError
+from recognizer.errors import FormatError, InputError, SplitError, StorageError, UsageError
 from recognizer.evaluator import Evaluator
 from recognizer.ingest.origin import DataFile, Generated
 from recognizer.params import StageParams
 from recognizer.pose.answers import stack
 from recognizer.pose.evaluator import KINDS, PoseEvaluator
+from recognizer.pose.generated import rendered as rendered_by
 from recognizer.pose.shards import ShardWriter
 from recognizer.scenes import FoundPeople, People, Scene
 from recognizer.skeleton import JOINTS
 from recognizer.snapshot import read_snapshot
+from recognizer.synthetic.scenes import generate_scenes
 
 EVALUATOR = PoseEvaluator()
 PARAMS = StageParams("pose", {stage: {"validation_share": 0.2} for stage in ("prepare", "train", "export", "evaluate")})
@@ -76,6 +79,30 @@ def test_rendered_scenes_become_a_snapshot(rendered):
     assert len(EVALUATOR.load(folder, "test")) == 8
     with pytest.raises(UsageError, match="too few"):
         EVALUATOR.ingest(Generated(39), folder.parent / "few", PARAMS, seed=1)
+
+
+def test_several_processes_render_the_same_scenes_in_the_same_order():
+    alone, together = generate_scenes(70, seed=4, size=96), rendered_by(70, 4, 96, 2)
+    for one, other in zip(alone, together, strict=True):
+        assert (one.name, one.image, one.subject) == (other.name, other.image, other.subject)
+        np.testing.assert_array_equal(one.people.joints, other.people.joints)
+
+
+def test_a_process_that_is_ended_from_outside_ends_the_rendering():
+    scenes = rendered_by(10_000, 4, 96, 2)
+    next(scenes)
+    before = active_children()
+    before[0].kill()
+    with pytest.raises(StorageError, match="ended from outside"):
+        list(scenes)
+    assert not any(process.is_alive() for process in before)
+
+
+def test_whoever_waits_is_told_how_far_it_is(tmp_path):
+    told = []
+    EVALUATOR.ingest(Generated(40), tmp_path / "s", PARAMS, seed=1, progress=lambda *said: told.append(said))
+    assert len(told) == 40
+    assert told[-1] == (1.0, "40 of 40 scenes")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +236,7 @@ def test_labelled_images_become_a_snapshot(labelled, tmp_path):
     ("change", "error", "words"),
     [
         ({"images": None}, UsageError, "--images DIR"),
-        ({"subject_pattern": "x"}, FormatError, "needs no meta file"),
+        ({"subject_pattern": "x"}, UsageError, "needs no meta file"),
     ],
 )
 def test_what_is_said_of_a_file_that_does_not_fit(labelled, tmp_path, change, error, words):

@@ -24,7 +24,7 @@ def verdict_of(measured, name="accuracy", gates=None):
 @pytest.mark.parametrize(
     ("candidate", "champion", "spread", "verdict", "words"),
     [
-        (0.95, 0.95, 0.01, P, "accuracy 0.950 ≥ 0.920 (champion 0.950 - margin 0.030) on 100 cases of 20 people"),
+        (0.95, 0.95, 0.01, P, "accuracy 0.950 ≥ 0.920 (champion 0.950 - margin 0.030) on 100 cases of 20 subjects"),
         (0.95, 0.95, 0.01, P, "; with 95 % confidence at least 0.940 ≥ 0.920"),
         (0.98, 0.91, 0.05, P, "at least 0.930 ≥ 0.880"),
         (0.95, 0.95, 0.04, INC, "at least 0.910 < 0.920: too few cases to tell"),
@@ -62,8 +62,8 @@ def test_against_the_champion(make, candidate, champion, spread, verdict, words)
 def test_the_verdict_says_for_whom_it_speaks(make, clusters):
     rival = make.rival(differences={"accuracy": make.difference(clusters=clusters)})
     reason = verdict_of(make.measured(champion=rival)).reason
-    assert ("cases of 20 people" in reason) == (clusters is not None)
-    assert ("fewer than 10 people" in reason) == (clusters is None)
+    assert ("cases of 20 subjects" in reason) == (clusters is not None)
+    assert ("fewer than 10 subjects" in reason) == (clusters is None)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What the plots of a report mark, and what they say in words instead."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from recognizer.evaluation.significance import McNemar
 from recognizer.gates.config import Allowance, Budget
 from recognizer.report.difference_plot import difference_plot
 from recognizer.report.latency_plot import latency_plot
-from recognizer.report.plots import CANDIDATE, MUTED, WRONG
+from recognizer.report.plots import CANDIDATE, MUTED, WRONG, reliability_plot
 from recognizer.report.slice_plot import MOST_SLICES, slice_plot
 
 CLASSES = ("walking", "falling")
@@ -51,7 +53,7 @@ def test_the_color_says_whether_the_margin_is_kept(bounds, metric, allowance, co
 def test_differences_without_a_margin_or_without_a_rival():
     plot = difference_plot(compared(-0.02, 0.01, 0.05), None)
     assert "margin" not in plot.caption
-    assert "Too few people are named" in plot.caption
+    assert "Too few subjects are named" in plot.caption
     assert "Too few" not in difference_plot(compared(-0.02, 0.01, 0.05, clusters=12), None).caption
     assert difference_plot(Measured(CLASSES, evaluation()), None) is None
 
@@ -74,6 +76,14 @@ def test_of_many_slices_the_worst_are_drawn():
     assert f"subject: the {MOST_SLICES} worst of 40" in drawn
     assert "P30 (1)" in drawn
     assert "P29 (1)" not in drawn
+
+
+def test_nothing_is_drawn_of_what_was_not_measured():
+    empty = replace(evaluation(), classes=("person",), per_class={}, slices={}, reliability=())
+    assert slice_plot(empty, None) is None
+    assert reliability_plot(empty) is None
+    nobody = tuple(replace(part, n=0, confidence=None, accuracy=None) for part in evaluation().reliability)
+    assert reliability_plot(replace(evaluation(), reliability=nobody)) is None
 
 
 @pytest.mark.parametrize(

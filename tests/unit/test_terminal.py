@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from flows.command.terminal import next_commands, show_checks
+from flows.command.terminal import next_commands, show_checks, show_evaluation, show_models
 from flows.night import NightResult
 from flows.standing import Standing
 from recognizer.checks import Check
@@ -59,6 +59,42 @@ def test_the_checks_fit_eighty_columns():
     assert all(name in text for name in ("latency_p95_ms", "shared_recordings", "weighted_precision"))
     assert "…" not in text
     assert "champion" in shown(120).splitlines()[1]
+
+
+def row(task, version=3, **metrics):
+    return {"task": task, "version": version, "aliases": ["champion"], "verdict": "INCONCLUSIVE", "metrics": metrics,
+            "night": "2026-11-16", "digest": "d" * 64}  # fmt: skip
+
+
+def test_each_version_is_listed_with_the_metric_that_its_task_is_known_by(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    action, pose = row("action", accuracy=0.9534, macro_f1=0.5), row("pose", AP=0.7121, AR=0.9)
+    show_models([action, pose, row("pose"), row("gone")])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "INCONC" in line]
+    assert ["accuracy 0.953" in line for line in lines] == [True, False, False, False]
+    assert ["AP 0.712" in line for line in lines] == [False, True, False, False]
+    assert all(" - " in line for line in lines[2:])
+    assert all("dddddddd" in line for line in lines)
+
+
+def test_without_versions_a_task_that_can_be_trained_is_named(monkeypatch, capsys):
+    show_models([])
+    assert "nightly action" in capsys.readouterr().out
+    monkeypatch.setattr("flows.command.terminal.example_task", lambda: "dance")
+    show_models([])
+    assert "nightly dance" in capsys.readouterr().out
+
+
+def test_an_evaluation_shows_the_worst_slices_and_what_was_noted(capsys):
+    slices = {"subject": {f"P{i:02d}": {"n": 5, "accuracy": i / 20} for i in range(20)}, "length": {}}
+    show_evaluation(
+        {"task": "pose", "n": 100, "metrics": {"AP50": 0.5, "mean_oks": None}, "slices": slices,
+         "per_class": {"person": {"precision": None, "recall": 0.5, "f1": 0.4, "n": 100}}, "warnings": ["3 were cut"]}
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    assert all(part in said for part in ("AP50", "mean OKS", "P00", "P07", "and 12 better ones", "Note: 3 were cut"))
+    assert "P08" not in said
+    assert "length" not in said
 
 
 def test_the_readme_shows_the_columns_of_a_terminal():
