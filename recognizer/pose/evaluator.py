@@ -35,6 +35,8 @@ from recognizer.snapshot import SETS, SetName, SnapshotCard
 
 KINDS = ("size", "hidden", "people")
 TEST_SHARE = 0.2
+LEAST_FOUND: Mapping[SetName, int] = {"test": 10, "validation": 2}
+"""People to be found that a set gets even where that is more than its share of the images."""
 Cut = tuple[SetName, Scene]
 """A scene and the set that it is in."""
 
@@ -128,7 +130,9 @@ class PoseEvaluator:
             return write_scenes(destination, told, task=self.task, source=source)
         labelled = read_coco(origin.path)
         images = find_images(labelled, _folder_of(origin))
-        places = cut_images([None] * len(images), {"test": TEST_SHARE, "validation": share}, seed=seed)
+        found = [int(image.people.counted.sum()) for image in images]
+        shares: dict[SetName, float] = {"test": TEST_SHARE, "validation": share}
+        places = cut_images([None] * len(images), found, shares, LEAST_FOUND, seed=seed)
         doubt = "nobody says which images are of one camera or one video: those of one may stand in two sets"
         scenes = zip(places, read_images(images, _folder_of(origin)), strict=True)
         return write_scenes(

@@ -103,18 +103,18 @@ SHARES = {"test": 0.2, "validation": 0.1}
 
 @pytest.mark.parametrize("n", [3, 4, 10, 500])
 def test_images_of_nobody_known_are_cut_by_share(n):
-    chosen = cut_images([None] * n, SHARES, seed=1)
+    chosen = cut_images([None] * n, [1] * n, SHARES, {}, seed=1)
     counts = Counter(chosen)
-    assert chosen == cut_images([None] * n, SHARES, seed=1)
+    assert chosen == cut_images([None] * n, [1] * n, SHARES, {}, seed=1)
     assert all(counts[name] >= 1 for name in SETS)
     if n >= 10:
         assert (counts["test"], counts["validation"]) == (n // 5, n // 10)
-        assert chosen != cut_images([None] * n, SHARES, seed=2)
+        assert chosen != cut_images([None] * n, [1] * n, SHARES, {}, seed=2)
 
 
 def test_subjects_stay_whole():
     subjects = [f"s{place % 20}" for place in range(400)]
-    chosen = cut_images(subjects, SHARES, seed=3)
+    chosen = cut_images(subjects, [1] * len(subjects), SHARES, {}, seed=3)
     sets_of = {}
     for subject, name in zip(subjects, chosen, strict=True):
         sets_of.setdefault(subject, set()).add(name)
@@ -125,7 +125,7 @@ def test_subjects_stay_whole():
 @pytest.mark.parametrize("subjects", [[], [None, None], ["a", "b"] * 50])
 def test_too_few_to_be_cut(subjects):
     with pytest.raises(SplitError, match="cannot be cut into three sets"):
-        cut_images(subjects, SHARES)
+        cut_images(subjects, [1] * len(subjects), SHARES, {})
 
 
 @pytest.fixture
@@ -175,3 +175,20 @@ def test_images_that_cannot_be_used(labelled, damage, error, words):
     assert caught.value.hint
     with pytest.raises(UsageError, match="no such folder"):
         find_images(coco, folder / "none")
+
+
+@pytest.mark.parametrize(
+    ("found", "least", "test_people", "train"),
+    [
+        ([1] * 100, {"test": 10}, 20, 70),  # its share is enough
+        ([1, 0, 0, 0] * 8, {"test": 6}, 6, 16),
+        ([0] * 29 + [1], {"test": 10, "validation": 2}, None, 15),  # half is left to learn from
+        ([9] * 30, {"test": 10}, 54, 21),
+    ],
+)
+def test_a_set_gets_people_to_tell_anything_by(found, least, test_people, train):
+    chosen = cut_images([None] * len(found), found, {"test": 0.2, "validation": 0.1}, least, seed=0)
+    people = sum(count for count, name in zip(found, chosen, strict=True) if name == "test")
+    assert test_people is None or people >= test_people
+    assert chosen.count("train") >= min(train, len(found) // 2)
+    assert chosen.count("validation") >= 1
