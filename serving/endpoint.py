@@ -32,6 +32,35 @@ class Asked:
     canary: bool = False
 
 
+class Document(NamedTuple):
+    """An answer that is no JSON.
+
+    Attributes:
+        content: what is sent as it is.
+        media_type: of the content.
+        said: see `named`; sent in headers.
+    """
+
+    content: bytes
+    media_type: str
+    said: Mapping[str, Any]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who answered, as response headers."""
+        model = self.said["model"]
+        told = {
+            "Prediction-Id": self.said["prediction_id"],
+            "Model": model["name"],
+            "Version": str(model["version"]),
+            "Digest": model["digest"],
+            "Arm": self.said["arm"],
+        }
+        if self.said.get("recovered"):
+            told["Recovered"] = "true"
+        return {f"X-Recognizer-{name}": value for name, value in told.items()}
+
+
 class Noted(NamedTuple):
     """What a task's answer comes to in the prediction log.
 
@@ -54,13 +83,29 @@ class Heard(NamedTuple):
 
 
 class Endpoint(Protocol):
-    """One task's requests and answers; every method is called off the event loop."""
+    """One task's requests and answers; every method is called off the event loop.
 
-    def read(self, body: bytes, media_type: str) -> Asked:
-        """The case in a body; raises InputError, FormatError or UnsupportedMedia."""
+    Attributes:
+        parameters: of the query that it knows.
+        smaller: what a client may do whose body is too large.
+    """
 
-    def write(self, answered: Answered) -> dict[str, Any]:
-        """The answer as JSON can carry it, see `named`."""
+    parameters: Sequence[str]
+    smaller: str
+
+    def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
+        """The case in a body.
+
+        Args:
+            media_type: the whole `Content-Type`.
+            query: those of `parameters` that were sent.
+
+        Raises:
+            UsageError, InputError: it cannot be read, or is no case.
+        """
+
+    def write(self, answered: Answered) -> dict[str, Any] | Document:
+        """The answer as JSON can carry it, see `named`; or one that is no JSON."""
 
     def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Heard:
         """The model's answer to one case from what `write` wrote, as a client hears it.
@@ -80,7 +125,8 @@ def named(answered: Answered) -> dict[str, Any]:
         "model": {"name": servable.task, "version": servable.version, "digest": servable.digest},
         "arm": str(answered.arm),
     }
-    return {**content, "recovered": True} if answered.recovered else content
+    recovered = answered.recovered or answered.prediction.recovered
+    return {**content, "recovered": True} if recovered else content
 
 
 def find_endpoints() -> dict[str, tuple[str, Endpoint]]:

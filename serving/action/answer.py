@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import (
     Any,
+    ClassVar,
     NotRequired,  # pydantic cannot read typing.TypedDict before Python 3.12
 )
 
@@ -17,6 +18,7 @@ from serving.action.body import read_window
 from serving.action.window import ActionWindow
 from serving.endpoint import Asked, Heard, Noted
 from serving.endpoint import named as named_by
+from serving.intake import kind_of
 from serving.router import Answered, Router
 from serving.routing import NO_WISH
 
@@ -48,8 +50,11 @@ class ActionAnswer(TypedDict):
 class ActionEndpoint:
     """`/v1/action`: a window in, an `ActionAnswer` out."""
 
-    def read(self, body: bytes, media_type: str) -> Asked:
-        window, canary = read_window(body, media_type)
+    parameters: ClassVar[tuple[str, ...]] = ()
+    smaller = "send fewer frames, or .npy"
+
+    def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
+        window, canary = read_window(body, kind_of(media_type))
         return Asked(window, canary)
 
     def write(self, answered: Answered) -> dict[str, Any]:

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from recognizer.errors import FormatError
 from recognizer.images import decode
+from recognizer.pose.answers import MOST, stack
 from recognizer.scenes import FoundPeople
 from recognizer.skeleton import JOINTS
-from serving.endpoint import Asked, Noted, named
+from serving.endpoint import Asked, Document, Heard, Noted, named
 from serving.pose.body import PoseRequest, read_request
 from serving.pose.drawing import draw
 from serving.pose.predictor import PosePrediction
 from serving.router import Answered
 
-NO_QUERY: Mapping[str, str] = {}
 PIXEL_DIGITS, SHARE_DIGITS = 1, 3
 """Digits after the point: a tenth of a pixel is less than any annotator agrees with another one by."""
-
-
-class Document(NamedTuple):
-    """An answer that is no JSON.
-
-    Attributes:
-        content: what is sent as it is.
-        media_type: of the content.
-        said: what a JSON answer would say of who answered.
-    """
-
-    content: bytes
-    media_type: str
-    said: Mapping[str, Any]
 
 
 class PoseEndpoint:
     """`/v1/pose`: a picture in, its people out; with `?draw=png` the picture with them drawn in."""
 
-    def read(self, body: bytes, media_type: str, query: Mapping[str, str] = NO_QUERY) -> Asked:
+    parameters: ClassVar = ("draw",)
+    smaller = "send a JPEG, or a smaller picture"
+
+    def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
         return Asked(read_request(body, media_type, query))
 
     def write(self, answered: Answered) -> dict[str, Any] | Document:
@@ -49,11 +39,17 @@ class PoseEndpoint:
         """
         prediction = _prediction(answered)
         (people,), content = prediction.people, named(answered)
-        if prediction.recovered:
-            content["recovered"] = True
         if answered.case.draw:
             return Document(draw(decode(answered.case.image), people), "image/png", content)
         return {**content, "people": write_people(people)}
+
+    def heard(self, content: Mapping[str, Any], classes: Sequence[str]) -> Heard:
+        """Consistent are people in the order of their scores. Raises FormatError also for one without all joints."""
+        told = content.get("people")
+        if not isinstance(told, list) or len(told) > MOST:
+            raise _no_answer(f"holds no list of at most {MOST} people")
+        found = read_found(told)
+        return Heard(stack([found]), bool((np.diff(found.scores) <= 0).all()))
 
     def note(self, answered: Answered) -> Noted:
         """How many people there are, and how sure the model is of that: as sure as of the least sure one, and as sure
@@ -81,6 +77,28 @@ def write_people(people: FoundPeople) -> list[dict[str, Any]]:
         }
         for score, box, joints, sight in zip(scores, boxes, places, visibility, strict=True)
     ]
+
+
+def read_found(told: Sequence[Any]) -> FoundPeople:
+    """People as `write_people` writes them; raises FormatError for what are none."""
+    shapes = {"score": (len(told),), "box": (len(told), 4), "joints": (len(told), len(JOINTS), 3)}
+    try:
+        rows = {
+            "score": [person["score"] for person in told],
+            "box": [person["box"] for person in told],
+            "joints": [[person["joints"][name] for name in JOINTS] for person in told],
+        }
+        arrays = {name: np.array(row, np.float32).reshape(shapes[name]) for name, row in rows.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_answer("holds people without score, box or one of the joints") from error
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise _no_answer("holds numbers that are not finite")
+    joints = arrays["joints"]
+    return FoundPeople(joints[..., :2], joints[..., 2], arrays["box"], arrays["score"])
+
+
+def _no_answer(what: str) -> FormatError:
+    return FormatError(what, where="answer", hint="read it from an answer of `/v1/pose`")
 
 
 def count_label(n: int) -> str:
