@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recognizer.answers import Answers
 from recognizer.errors import RecognizerError
+from recognizer.predictions import Prediction as Logged
 from recognizer.tasks import load_predictor, predictable_tasks
 from serving.router import Answered
 
@@ -68,11 +69,20 @@ class Noted(NamedTuple):
         label: the answer as a text; feedback is compared with it.
         confidence: its probability.
         inputs: the case as arrays, by name.
+        answer: what a correction is held against, where that is more than the label; as JSON can carry it.
     """
 
     label: str
     confidence: float
     inputs: Mapping[str, NDArray[Any]]
+    answer: Any = None
+
+
+class Correction(NamedTuple):
+    """What feedback says was true, as a text, and whether the answer was right by it."""
+
+    truth: str
+    right: bool
 
 
 class Heard(NamedTuple):
@@ -115,6 +125,18 @@ class Endpoint(Protocol):
 
     def note(self, answered: Answered) -> Noted:
         """What the prediction log keeps of an answer."""
+
+    def correction(self, told: Mapping[str, Any], logged: Logged, classes: Sequence[str] | None) -> Correction:
+        """What feedback says of a logged answer.
+
+        Args:
+            told: the feedback, without the prediction's id.
+            classes: of the model that answered; None when it is not loaded any more.
+
+        Raises:
+            FormatError: it is no feedback on answers of this task.
+            LabelError: it names a class that the model does not know.
+        """
 
 
 def named(answered: Answered) -> dict[str, Any]:

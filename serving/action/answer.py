@@ -13,14 +13,17 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from recognizer.action.evaluator import SCORES
-from recognizer.errors import FormatError
+from recognizer.errors import FormatError, LabelError
+from recognizer.predictions import Prediction as Logged
 from serving.action.body import read_window
 from serving.action.window import ActionWindow
-from serving.endpoint import Asked, Heard, Noted
+from serving.endpoint import Asked, Correction, Heard, Noted
 from serving.endpoint import named as named_by
 from serving.intake import kind_of
 from serving.router import Answered, Router
 from serving.routing import NO_WISH
+
+LONGEST_TRUTH = 200
 
 
 class ModelName(TypedDict):
@@ -89,6 +92,18 @@ class ActionEndpoint:
         best = int(scores.argmax())
         arrays = {"keypoints": window.keypoints, "visibility": window.visibility}
         return Noted(answered.classes[best], float(scores[best]), arrays)
+
+    def correction(self, told: Mapping[str, Any], logged: Logged, classes: Sequence[str] | None) -> Correction:
+        """`truth` is the name of a class."""
+        truth, hint = told.get("truth"), 'send {"prediction_id": "...", "truth": "..."}'
+        if set(told) != {"truth"}:
+            raise FormatError("is no JSON object of prediction_id and truth", where="body", hint=hint)
+        if not isinstance(truth, str) or not 0 < len(truth) <= LONGEST_TRUTH:
+            raise FormatError(f"is no text of 1 to {LONGEST_TRUTH} characters", where="truth", hint=hint)
+        if classes is not None and truth not in classes:
+            hint = f"send one of {', '.join(classes)}"
+            raise LabelError(f"version {logged.version} knows no {truth!r}", where="truth", hint=hint)
+        return Correction(truth, truth == logged.label)
 
 
 def answer(router: Router, window: ActionWindow, *, canary: bool = False) -> ActionAnswer:

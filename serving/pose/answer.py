@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -10,9 +12,11 @@ import numpy as np
 from recognizer.errors import FormatError
 from recognizer.images import decode
 from recognizer.pose.answers import MOST, stack
+from recognizer.pose.correction import all_found, read_people
+from recognizer.predictions import Prediction as Logged
 from recognizer.scenes import FoundPeople
 from recognizer.skeleton import JOINTS
-from serving.endpoint import Asked, Document, Heard, Noted, named
+from serving.endpoint import Asked, Correction, Document, Heard, Noted, named
 from serving.pose.body import PoseRequest, read_request
 from serving.pose.drawing import draw
 from serving.pose.predictor import PosePrediction
@@ -59,7 +63,31 @@ class PoseEndpoint:
         people = prediction.people[0]
         least = float(people.scores.min(initial=1.0))
         confidence = min(least, 1 - float(prediction.unnoticed[0]))
-        return Noted(count_label(len(people)), confidence, {"image": np.frombuffer(request.image, np.uint8)})
+        return Noted(
+            label=count_label(len(people)),
+            confidence=confidence,
+            inputs={"image": np.frombuffer(request.image, np.uint8)},
+            answer=people.joints.astype(np.float64).round(PIXEL_DIGITS).tolist(),
+        )
+
+    def correction(self, told: Mapping[str, Any], logged: Logged, classes: Sequence[str] | None) -> Correction:
+        """`people` are those who are there, see `recognizer.pose.correction`; `truth` is how many, as `count_label`
+        says it.
+        """
+        if set(told) == {"people"}:
+            people = read_people(told["people"])
+            answered = np.array(logged.answer, np.float64).reshape(-1, len(JOINTS), 2)
+            return Correction(json.dumps(told["people"], sort_keys=True), all_found(answered, people))
+        truth = told.get("truth")
+        number = re.fullmatch(r"(\d{1,4}) \w+", truth, re.ASCII) if isinstance(truth, str) else None
+        if set(told) != {"truth"} or number is None or count_label(int(number[1])) != truth:
+            raise FormatError(
+                "holds neither people nor how many there are",
+                where="body",
+                hint='send {"prediction_id": "...", "people": [{"joints": {"nose": [x, y], ...}}, ...]}, or '
+                '{"prediction_id": "...", "truth": "2 people"}',
+            )
+        return Correction(truth, truth == logged.label)
 
 
 def write_people(people: FoundPeople) -> list[dict[str, Any]]:

@@ -148,6 +148,55 @@ def test_what_the_log_keeps(n, unnoticed, label, confidence):
     assert noted.inputs["image"].tobytes() == PLAIN
 
 
+def logged(found):
+    noted = PoseEndpoint().note(answered(found))
+    return SimpleNamespace(label=noted.label, answer=json.loads(json.dumps(noted.answer)))
+
+
+def corrected(found):
+    return [{"joints": dict(zip(JOINTS, joints.tolist(), strict=True)), "area": 3000} for joints in found.joints]
+
+
+@pytest.mark.parametrize(
+    ("told", "right"),
+    [
+        ({"people": corrected(people(2))}, True),
+        ({"people": corrected(people(1))}, False),
+        ({"people": corrected(people(3))}, False),
+        ({"people": []}, False),
+        ({"truth": "2 people"}, True),
+        ({"truth": "1 person"}, False),
+        ({"truth": "0 people"}, False),
+    ],
+)
+def test_feedback_on_people(told, right):
+    found = PoseEndpoint().correction(told, logged(people(2)), ("person",))
+    assert found.right is right
+    assert found.truth == told.get("truth", found.truth)
+    assert "people" not in told or json.loads(found.truth) == told["people"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"people": [], "truth": "0 people"},
+        {"people": {}},
+        {"truth": "person"},
+        {"truth": "1 people"},
+        {"truth": "2 person"},
+        {"truth": "02 people"},
+        {"truth": "\u0662 people"},
+        {"truth": 2},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_feedback_on_people(told):
+    with pytest.raises(FormatError) as caught:
+        PoseEndpoint().correction(told, logged(people(2)), ("person",))
+    assert caught.value.hint
+
+
 def drawn(found, content=PLAIN):
     return decode(draw(decode(content), found))
 
