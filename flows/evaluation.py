@@ -14,6 +14,7 @@ from recognizer.keys import Keyring
 from recognizer.package import PackageStore
 from recognizer.params import load_params
 from recognizer.settings import Settings
+from recognizer.snapshot import read_snapshot
 from recognizer.store import Store, snapshots
 from recognizer.tasks import load_evaluator, load_predictor
 
@@ -68,12 +69,13 @@ def judged_cases(
         newest = snapshots.latest(store, task)
         if newest is None:
             raise NotFound(f"no data was ingested for task {task!r}", hint="name a file with --data")
-        test = evaluator.load(restore_snapshot(settings.home, task, newest.id), "test")
-        if test.classes != classes:
+        folder = restore_snapshot(settings.home, task, newest.id)
+        found = read_snapshot(folder).classes
+        if found != classes:
             raise LabelError(
-                f"the newest snapshot's classes are {list(test.classes)}, the model's are {list(classes)}",
+                f"the newest snapshot's classes are {list(found)}, the model's are {list(classes)}",
                 where=f"snapshot {newest.id}",
                 hint="name a file of the model's classes with --data",
             )
-        return test
+        return evaluator.load(folder, "test")
     return evaluator.read(data, classes)
