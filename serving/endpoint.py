@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from recognizer.answers import Answers
-from recognizer.errors import RecognizerError
+from recognizer.errors import NotFound, RecognizerError
 from recognizer.predictions import Prediction as Logged
 from recognizer.tasks import load_predictor, predictable_tasks
+from recognizer.traffic import Window
 from serving.router import Answered
 
 
@@ -98,10 +99,12 @@ class Endpoint(Protocol):
     Attributes:
         parameters: of the query that it knows.
         smaller: what a client may do whose body is too large.
+        forms: ways to write a case as a request body, the usual one first, and the media type of each.
     """
 
     parameters: Sequence[str]
     smaller: str
+    forms: Mapping[str, str]
 
     def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
         """The case in a body.
@@ -122,6 +125,18 @@ class Endpoint(Protocol):
 
         classes: the model's, in its order. Raises FormatError: it is no answer of a model of these classes.
         """
+
+    def agrees(self, content: Mapping[str, Any], truth: Mapping[str, Any]) -> bool | None:
+        """Whether an answer is right, as a client hears it; truth: see `request`. None: the model cannot say that."""
+
+    def request(self, case: Any, classes: Sequence[str], form: str) -> Window | None:
+        """A labelled case, as its task's evaluator knows it, as a request; None for one that cannot be asked.
+
+        classes: of the case's set.
+        """
+
+    def logged(self, inputs: Mapping[str, NDArray[Any]], form: str) -> bytes:
+        """The request body that `Noted.inputs` came from; KeyError: they are none."""
 
     def note(self, answered: Answered) -> Noted:
         """What the prediction log keeps of an answer."""
@@ -151,14 +166,26 @@ def named(answered: Answered) -> dict[str, Any]:
     return {**content, "recovered": True} if recovered else content
 
 
+def load_endpoint(task: str) -> Endpoint:
+    """The task's endpoint.
+
+    Raises:
+        NotFound: no such task, or the service has no address for it.
+        PluginError: its predictor cannot be imported.
+    """
+    name = getattr(load_predictor(task), "endpoint", None)
+    if name is None:
+        raise NotFound(f"the service has no address for task {task!r}", hint="name an `endpoint` in its predictor")
+    made: Endpoint = resolve_name(name)()
+    return made
+
+
 def find_endpoints() -> dict[str, tuple[str, Endpoint]]:
     """Task and endpoint by path, of every declared task that has one."""
     found: dict[str, tuple[str, Endpoint]] = {}
     for task in predictable_tasks():
         try:
-            name = getattr(load_predictor(task), "endpoint", None)
+            found[f"/v1/{task}"] = task, load_endpoint(task)
         except RecognizerError:
-            continue  # a plug-in that is broken has no address; `recognizer tasks` says why
-        if name is not None:
-            found[f"/v1/{task}"] = (task, resolve_name(name)())
+            continue  # a plug-in that is broken, or has none, has no address; `recognizer tasks` says why
     return found

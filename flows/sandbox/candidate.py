@@ -23,7 +23,7 @@ def try_candidate(
     Args:
         exported: folder with the candidate's `model.onnx`, as `load_predictor(task)` takes it.
         champion: package folder of the champion it is to shadow; None when there is none of its classes.
-        snapshot: folder of the snapshot, whose training windows stand in for what was never recorded.
+        snapshot: folder of the snapshot, whose training cases stand in for what was never recorded.
 
     Raises:
         StorageError: there is no room for the sandbox, or the store cannot be read.

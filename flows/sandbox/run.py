@@ -19,7 +19,7 @@ import structlog
 
 from flows.sandbox.compare import Comparison
 from flows.sandbox.home import SandboxHome, furnish, sandbox_folder
-from flows.sandbox.requests import Requests, endpoint_of
+from flows.sandbox.requests import Requests
 from flows.sandbox.service import LOOK_SECONDS, Broken, SandboxService, serving
 from flows.traffic import OnContent, replay
 from recognizer.answers import Answers
@@ -30,6 +30,7 @@ from recognizer.rollout.state import Phase
 from recognizer.settings import Settings
 from recognizer.store import evidence, open_store, rollouts
 from recognizer.traffic import Answer, Arrivals, TrafficPlan, TrafficReport
+from serving.endpoint import load_endpoint
 
 REQUESTS = 1000
 SHADOWS = 200
@@ -113,7 +114,7 @@ def run_in_sandbox(
     run = SandboxRun(requests.source, requests.recorded, limits.memory_mb)
     with sandbox_folder() as folder:
         sandbox = furnish(folder / "home", task, model, card, champion)
-        comparison = Comparison(task, endpoint_of(task), classes, expected, sandbox.candidate)
+        comparison = Comparison(task, load_endpoint(task), classes, expected, sandbox.candidate)
         run = _Run(settings, sandbox, folder, requests, comparison, limits, began).all(run)
     run = replace(run, seconds=time.monotonic() - began)
     log.info("tried in the sandbox", task=task, digest=sandbox.candidate, **run.as_dict())

@@ -45,7 +45,7 @@ def read_people(told: Any) -> People:
     )
 
 
-def write_people(people: People) -> list[dict[str, Any]]:
+def write_labelled(people: People) -> list[dict[str, Any]]:
     """Whoever has to be found, as `read_people` takes them."""
     return [
         {

@@ -8,9 +8,10 @@ client that waits for one answer before it sends the next would charge it with o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -32,10 +33,10 @@ class Arrivals(StrEnum):
 
 
 class Window(NamedTuple):
-    """What one request sends, and what a right answer says (None when nobody knows)."""
+    """What one request sends, and what feedback on its answer would tell (None when nobody knows what is true)."""
 
     content: bytes
-    truth: str | None
+    truth: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ from typing import (
 )
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from recognizer.action.evaluator import SCORES
 from recognizer.errors import FormatError, LabelError
 from recognizer.predictions import Prediction as Logged
-from serving.action.body import read_window
+from recognizer.sequences import SkeletonSequence
+from recognizer.traffic import Window
+from serving.action.body import JSON, NPY, read_window, write_window
 from serving.action.window import ActionWindow
 from serving.endpoint import Asked, Correction, Heard, Noted
 from serving.endpoint import named as named_by
@@ -55,6 +58,7 @@ class ActionEndpoint:
 
     parameters: ClassVar[tuple[str, ...]] = ()
     smaller = "send fewer frames, or .npy"
+    forms: ClassVar[Mapping[str, str]] = {"npy": NPY[0], "json": JSON}
 
     def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
         window, canary = read_window(body, kind_of(media_type))
@@ -86,6 +90,22 @@ class ActionEndpoint:
             # scores that differ may be equal as they are written; the named one was the higher
             row[classes.index(named)] = np.nextafter(row.max(), np.inf)
         return Heard({SCORES: row[None]}, bool(consistent))
+
+    def agrees(self, content: Mapping[str, Any], truth: Mapping[str, Any]) -> bool | None:
+        scores, name = content.get("scores"), truth["truth"]
+        if not isinstance(scores, dict) or name not in scores:
+            return None
+        return bool(content.get("action") == name)
+
+    def request(self, case: SkeletonSequence, classes: Sequence[str], form: str) -> Window | None:
+        """None where nobody is seen."""
+        if not case.visibility.any():
+            return None
+        content = write_window(case.keypoints, case.visibility, self.forms[form])
+        return Window(content, {"truth": classes[case.label]})
+
+    def logged(self, inputs: Mapping[str, NDArray[Any]], form: str) -> bytes:
+        return write_window(inputs["keypoints"], inputs["visibility"], self.forms[form])
 
     def note(self, answered: Answered) -> Noted:
         scores, window = answered.prediction.answers[SCORES][0], answered.case

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recognizer.errors import FormatError
 from recognizer.images import decode
-from recognizer.pose.answers import MOST, stack
-from recognizer.pose.correction import all_found, read_people
+from recognizer.pose.answers import MOST, stack, unstack
+from recognizer.pose.correction import all_found, read_people, write_labelled
 from recognizer.predictions import Prediction as Logged
-from recognizer.scenes import FoundPeople
+from recognizer.scenes import FoundPeople, Scene
 from recognizer.skeleton import JOINTS
+from recognizer.traffic import Window
 from serving.endpoint import Asked, Correction, Document, Heard, Noted, named
 from serving.pose.body import PoseRequest, read_request
 from serving.pose.drawing import draw
@@ -31,6 +33,7 @@ class PoseEndpoint:
 
     parameters: ClassVar = ("draw",)
     smaller = "send a JPEG, or a smaller picture"
+    forms: ClassVar = {"picture": "application/octet-stream"}
 
     def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
         return Asked(read_request(body, media_type, query))
@@ -54,6 +57,22 @@ class PoseEndpoint:
             raise _no_answer(f"holds no list of at most {MOST} people")
         found = read_found(told)
         return Heard(stack([found]), bool((np.diff(found.scores) <= 0).all()))
+
+    def agrees(self, content: Mapping[str, Any], truth: Mapping[str, Any]) -> bool | None:
+        try:
+            (found,) = unstack(self.heard(content, ()).answers)
+        except FormatError:
+            return None
+        return all_found(found.joints, read_people(truth["people"]))
+
+    def request(self, case: Scene, classes: Sequence[str], form: str) -> Window | None:
+        """Nobody can say what is right where a crowd is labelled as one, or somebody without joints."""
+        people = case.people
+        known = bool(people.counted.all() and (people.areas > 0).all())
+        return Window(case.image, {"people": write_labelled(people)} if known else None)
+
+    def logged(self, inputs: Mapping[str, NDArray[Any]], form: str) -> bytes:
+        return inputs["image"].tobytes()
 
     def note(self, answered: Answered) -> Noted:
         """How many people there are, and how sure the model is of that: as sure as of the least sure one, and as sure

@@ -29,6 +29,7 @@ from recognizer.tasks import load_predictor
 from recognizer.traffic import Window
 from serving.staging import sweep
 
+NPY = "application/x-npy"
 PATIENCE = 60
 CHAMPION, CANDIDATE, BAD, DAMAGED = 1, 2, 3, 5
 WINDOWS, WRONG = 20, 5
@@ -57,7 +58,7 @@ def wait_for(condition, what):
 
 
 def scores_of(small, version, windows):
-    return offline_answers(load_predictor("action")(small.folder(version), threads=1), "action", windows)
+    return offline_answers(load_predictor("action")(small.folder(version), threads=1), "action", windows, NPY)
 
 
 def candidate(small, version):
@@ -70,7 +71,7 @@ def try_out(small, version, windows, expected, champion=None):
         task="action",
         **candidate(small, version),
         champion=None if champion is None else small.folder(champion),
-        requests=Requests(windows, "made for this test", False, 100.0),
+        requests=Requests(windows, "made for this test", False, 100.0, NPY),
         expected=expected,
         limits=LIMITS,
     )
@@ -219,7 +220,7 @@ run_in_sandbox(
     model=packages.path(sys.argv[2]) / "model.onnx",
     card=packages.card(sys.argv[2]),
     champion=None,
-    requests=Requests((Window(b"", None),), "nothing", False, 50.0),
+    requests=Requests((Window(b"", None),), "nothing", False, 50.0, NPY),
     expected={"scores": np.zeros((1, 3), np.float32)},
 )
 """

@@ -1,4 +1,4 @@
-"""What a candidate is asked in the sandbox: recorded requests, or training windows, and never the frozen test set."""
+"""What a candidate is asked in the sandbox: recorded requests, or training cases, and never the frozen test set."""
 
 import io
 
@@ -21,6 +21,7 @@ from recognizer.traffic import Window
 from serving.action.body import read_window
 from serving.action.window import make_window
 
+NPY = "application/x-npy"
 NOW = 1_800_000_000.0
 CLASSES = ("standing", "walking")
 
@@ -69,13 +70,13 @@ def log_answers(settings, count, *, kept, at=NOW - 10, task="action"):
 @pytest.mark.parametrize(
     ("kept", "recorded", "source", "places"),
     [
-        (None, False, "4 windows, training set (no prediction log yet)", {100, 101, 102, 103}),
-        (0, False, "4 windows, training set (no prediction log yet)", {100, 101, 102, 103}),
-        (3, False, "4 windows, training set (only 3 recorded inputs)", {100, 101, 102, 103}),
-        (LEAST_RECORDED, True, f"{LEAST_RECORDED} windows, prediction log", {400}),
+        (None, False, "4 cases, training set (no prediction log yet)", {100, 101, 102, 103}),
+        (0, False, "4 cases, training set (no prediction log yet)", {100, 101, 102, 103}),
+        (3, False, "4 cases, training set (only 3 recorded inputs)", {100, 101, 102, 103}),
+        (LEAST_RECORDED, True, f"{LEAST_RECORDED} cases, prediction log", {400}),
     ],
 )
-def test_recorded_requests_or_training_windows(tmp_path, snapshot, kept, recorded, source, places):
+def test_recorded_requests_or_training_cases(tmp_path, snapshot, kept, recorded, source, places):
     settings = Settings(home=tmp_path / "home")
     if kept is not None:
         log_answers(settings, LEAST_RECORDED, kept=kept)
@@ -111,7 +112,7 @@ def test_offline_answers_are_those_of_the_very_bodies(small_home):
     people = np.random.default_rng(0).uniform(1, 500, (3, 2, 30, 17, 3)).astype(np.float32)
     people[..., 2] = 0.7
     bodies = [Window(npy(one), None) for one in people]
-    found = offline_answers(predictor, "action", bodies)
+    found = offline_answers(predictor, "action", bodies, NPY)
     cases = [make_window(one) for one in people]
     alone = [predictor.predict(predictor.inputs([case])).answers[SCORES] for case in cases]
     np.testing.assert_array_equal(found[SCORES], np.concatenate(alone))
@@ -120,10 +121,10 @@ def test_offline_answers_are_those_of_the_very_bodies(small_home):
 
 @pytest.mark.parametrize(
     ("task", "body", "error"),
-    [("pose", b"", NotFound), ("action", b"no array", InputError)],
+    [("dance", b"", NotFound), ("action", b"no array", InputError)],
 )
 def test_what_cannot_be_asked(small_home, task, body, error):
     small_home.package(1)
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     with pytest.raises(error):
-        offline_answers(predictor, task, [Window(body, None)])
+        offline_answers(predictor, task, [Window(body, None)], NPY)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recognizer.errors import FormatError
-from recognizer.pose.correction import all_found, read_people, write_people
+from recognizer.pose.correction import all_found, read_people, write_labelled
 from recognizer.scenes import AREA_OF_BOX, People
 from recognizer.skeleton import JOINTS
 from recognizer.synthetic.scenes import generate_scenes
@@ -111,11 +111,11 @@ def test_joints_that_nobody_knows_are_not_judged():
 
 def test_labels_of_a_scene_are_a_correction():
     for scene in generate_scenes(4, seed=3, size=128):
-        written = json.loads(json.dumps(write_people(scene.people)))
+        written = json.loads(json.dumps(write_labelled(scene.people)))
         read = read_people(written)
         counted = scene.people.counted
         np.testing.assert_array_equal(read.labelled, scene.people.labelled[counted])
         np.testing.assert_allclose(read.joints, scene.people.joints[counted])
         np.testing.assert_allclose(read.areas, scene.people.areas[counted])
         assert all_found(scene.people.joints[counted], read)
-    assert write_people(People.nobody()) == []
+    assert write_labelled(People.nobody()) == []

@@ -16,7 +16,7 @@ from serving.action.answer import ActionEndpoint
 
 CLASSES = ("standing", "walking", "falling")
 FULL = SandboxRun(
-    source="500 windows, prediction log",
+    source="500 cases, prediction log",
     recorded=True,
     memory_limit_mb=2048,
     requests=1000,

@@ -19,7 +19,7 @@ from recognizer.traffic import (
     write_schedule,
 )
 
-WINDOWS = tuple(Window(str(i).encode(), "walking") for i in range(10))
+WINDOWS = tuple(Window(str(i).encode(), {"truth": "walking"}) for i in range(10))
 
 
 def plan(**changes):
