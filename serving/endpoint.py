@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
+from typing_extensions import TypedDict  # pydantic cannot read typing's before Python 3.12
 
 from recognizer.answers import Answers
 from recognizer.errors import NotFound, RecognizerError
@@ -19,6 +20,14 @@ from recognizer.predictions import Prediction as Logged
 from recognizer.tasks import load_predictor, predictable_tasks
 from recognizer.traffic import Window
 from serving.router import Answered
+
+
+class ModelName(TypedDict):
+    """Which model answered."""
+
+    name: str
+    version: int
+    digest: str
 
 
 @dataclass(frozen=True)

@@ -20,21 +20,13 @@ from recognizer.sequences import SkeletonSequence
 from recognizer.traffic import Window
 from serving.action.body import JSON, NPY, read_window, write_window
 from serving.action.window import ActionWindow
-from serving.endpoint import Asked, Correction, Heard, Noted
+from serving.endpoint import Asked, Correction, Heard, ModelName, Noted
 from serving.endpoint import named as named_by
 from serving.intake import kind_of
 from serving.router import Answered, Router
 from serving.routing import NO_WISH
 
 LONGEST_TRUTH = 200
-
-
-class ModelName(TypedDict):
-    """Which model answered."""
-
-    name: str
-    version: int
-    digest: str
 
 
 class ActionAnswer(TypedDict):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NotRequired, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from recognizer.errors import FormatError
 from recognizer.images import decode
@@ -18,14 +19,38 @@ from recognizer.predictions import Prediction as Logged
 from recognizer.scenes import FoundPeople, Scene
 from recognizer.skeleton import JOINTS
 from recognizer.traffic import Window
-from serving.endpoint import Asked, Correction, Document, Heard, Noted, named
-from serving.pose.body import PoseRequest, read_request
+from serving.endpoint import Asked, Correction, Document, Heard, ModelName, Noted, named
+from serving.pose.body import PICTURES, PoseRequest, read_request
 from serving.pose.drawing import draw
 from serving.pose.predictor import PosePrediction
-from serving.router import Answered
+from serving.router import Answered, Router
 
 PIXEL_DIGITS, SHARE_DIGITS = 1, 3
 """Digits after the point: a tenth of a pixel is less than any annotator agrees with another one by."""
+
+
+class Person(TypedDict):
+    """Somebody in a picture.
+
+    `box` is x, y, width, height, and `joints` x, y, visibility by name, in pixels of the picture.
+    """
+
+    score: float
+    box: list[float]
+    joints: dict[str, list[float]]
+
+
+class PoseAnswer(TypedDict):
+    """The answer to one picture: its people, the surest first.
+
+    `arm` says which side of a rollout answered; `recovered` that something else was tried first and failed.
+    """
+
+    prediction_id: str
+    model: ModelName
+    arm: str
+    recovered: NotRequired[bool]
+    people: list[Person]
 
 
 class PoseEndpoint:
@@ -33,7 +58,7 @@ class PoseEndpoint:
 
     parameters: ClassVar = ("draw",)
     smaller = "send a JPEG, or a smaller picture"
-    forms: ClassVar = {"picture": "application/octet-stream"}
+    forms: ClassVar = {"picture": PICTURES[-1]}
 
     def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
         return Asked(read_request(body, media_type, query))
@@ -109,7 +134,7 @@ class PoseEndpoint:
         return Correction(truth, truth == logged.label)
 
 
-def write_people(people: FoundPeople) -> list[dict[str, Any]]:
+def write_people(people: FoundPeople) -> list[Person]:
     """People as JSON can carry them; a visibility is that of the joint, a score that of the person."""
     boxes, scores = people.boxes.tolist(), people.scores.tolist()
     places, visibility = people.joints.tolist(), people.visibility.tolist()
@@ -146,6 +171,19 @@ def read_found(told: Sequence[Any]) -> FoundPeople:
 
 def _no_answer(what: str) -> FormatError:
     return FormatError(what, where="answer", hint="read it from an answer of `/v1/pose`")
+
+
+def answer(router: Router, image: bytes) -> PoseAnswer:
+    """The answer to a picture: JPEG or PNG bytes.
+
+    Raises:
+        UsageError, InputError: it is none, or too large.
+        NoChampion: nothing answers for this task.
+        PluginError: no model gave an answer.
+    """
+    endpoint = PoseEndpoint()
+    asked = endpoint.read(image, PICTURES[-1], {})
+    return endpoint.write(router.answer("pose", asked.case))  # type: ignore[return-value]
 
 
 def count_label(n: int) -> str:

@@ -221,9 +221,10 @@ class SmallHome:
         """Register the version and make it champion, whatever it is worth."""
         opened = store or open_store(self.url)
         digest = self.digests[version]
+        task = self.packages.card(digest).task
         versions.record(
             opened,
-            task="action",
+            task=task,
             version=version,
             digest=digest,
             snapshot="0" * 64,
@@ -231,10 +232,10 @@ class SmallHome:
             verdict="PASSED",
             metrics={},
         )
-        before = read_served(opened).champions.get("action")
+        before = read_served(opened).champions.get(task)
         champion = promote(
             opened,
-            task="action",
+            task=task,
             version=version,
             digest=digest,
             expected=before.digest if before else None,
