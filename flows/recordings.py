@@ -21,10 +21,10 @@ from recognizer.predictions import Prediction
 from recognizer.settings import Settings
 from recognizer.store import open_store, predictions, snapshots
 from recognizer.tasks import load_evaluator
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.endpoint import Endpoint, load_endpoint
 
-MOST_WINDOWS = 500
+MOST_CASES = 500
 """Of a larger set every so-manieth is taken: they are held in memory, ready to be sent."""
 SYNTHETIC = 200
 
@@ -33,7 +33,7 @@ SYNTHETIC = 200
 class Recordings:
     """Requests to replay, where they came from, in words, and the media type of their bodies."""
 
-    windows: tuple[Window, ...]
+    cases: tuple[Sent, ...]
     source: str
     media_type: str
 
@@ -73,7 +73,7 @@ def find_recordings(
 
 
 def make_recordings(
-    task: str, cases: Any, source: str, form: str | None = None, *, most: int = MOST_WINDOWS
+    task: str, cases: Any, source: str, form: str | None = None, *, most: int = MOST_CASES
 ) -> Recordings:
     """Cases as request bodies, each with its truth, person after person; `most`, evenly taken.
 
@@ -89,13 +89,11 @@ def make_recordings(
     order = sorted(range(len(test)), key=lambda place: people[place] or "")
     count = min(len(order), most)
     chosen = [test.items[order[i * len(order) // count]] for i in range(count)]
-    windows = [endpoint.request(case, test.classes, form) for case in chosen]
-    return _recordings([window for window in windows if window is not None], source, media_type)
+    sent = [endpoint.request(case, test.classes, form) for case in chosen]
+    return _recordings([one for one in sent if one is not None], source, media_type)
 
 
-def logged_recordings(
-    settings: Settings, task: str, form: str | None = None, *, most: int = MOST_WINDOWS
-) -> Recordings:
+def logged_recordings(settings: Settings, task: str, form: str | None = None, *, most: int = MOST_CASES) -> Recordings:
     """What the service was asked last, of the answers whose input was kept. Nobody knows their truth.
 
     Raises:
@@ -107,14 +105,14 @@ def logged_recordings(
     with open_store(settings.database_url, make=False) as store:
         kept = predictions.list(store, task, with_inputs=True, limit=most, newest=True)
     bodies = [_logged(settings.home, one, endpoint, form) for one in kept]
-    windows = [Window(body, None) for body in bodies if body is not None]
-    if not windows:
+    sent = [Sent(body, None) for body in bodies if body is not None]
+    if not sent:
         raise NotFound(
             f"the prediction log holds no inputs of task {task!r}",
             where=str(settings.home.inputs / task),
             hint="serve some requests first; RECOGNIZER_INPUT_SHARE says how many inputs are kept",
         )
-    return _recordings(windows, "prediction log", media_type)
+    return _recordings(sent, "prediction log", media_type)
 
 
 def media_type_of(endpoint: Endpoint, form: str | None) -> tuple[str, str]:
@@ -130,10 +128,10 @@ def media_type_of(endpoint: Endpoint, form: str | None) -> tuple[str, str]:
     return form, known[form]
 
 
-def _recordings(windows: Sequence[Window], source: str, media_type: str) -> Recordings:
-    if not windows:
+def _recordings(sent: Sequence[Sent], source: str, media_type: str) -> Recordings:
+    if not sent:
         raise InputError("holds no case that can be sent", where=source, hint="name another with --data")
-    return Recordings(tuple(windows), f"{len(windows)} cases, {source}", media_type)
+    return Recordings(tuple(sent), f"{len(sent)} cases, {source}", media_type)
 
 
 def _logged(home: Home, prediction: Prediction, endpoint: Endpoint, form: str) -> bytes | None:

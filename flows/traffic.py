@@ -90,7 +90,7 @@ class _Replay:
         self._on_answer = on_answer
         self._on_content = on_content
         self._stop = stop
-        judged = any(window.truth is not None for window in plan.windows)
+        judged = any(case.truth is not None for case in plan.cases)
         self._endpoint = load_endpoint(plan.task) if judged else None
         self._schedule = write_schedule(plan)
         self._head, self._feedback_head = _heads(plan)
@@ -155,7 +155,7 @@ class _Replay:
                 self._loop.call_at(due, self._send_due)
                 return
             number, self._sent = self._sent, self._sent + 1
-            content = self._plan.windows[self._schedule.window[number]].content
+            content = self._plan.cases[self._schedule.case[number]].content
             camera = int(self._schedule.camera[number])
             key = b"" if camera < 0 else b"X-Routing-Key: camera-%d\r\n" % (camera + 1)
             payload = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, key, len(content), content)
@@ -169,7 +169,7 @@ class _Replay:
         if failure is not None:
             self._examples.setdefault(failure.kind, failure.what)
         generation = outcome.headers.get(GENERATION, b"") if isinstance(outcome, Response) else b""
-        truth = self._plan.windows[self._schedule.window[number]].truth
+        truth = self._plan.cases[self._schedule.case[number]].truth
         answer = Answer(
             number=number,
             due=due,

@@ -18,7 +18,7 @@ from recognizer.answers import Answers
 from recognizer.errors import NotFound, RecognizerError
 from recognizer.predictions import Prediction as Logged
 from recognizer.tasks import load_predictor, predictable_tasks
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.router import Answered
 
 
@@ -138,7 +138,7 @@ class Endpoint(Protocol):
     def agrees(self, content: Mapping[str, Any], truth: Mapping[str, Any]) -> bool | None:
         """Whether an answer is right, as a client hears it; truth: see `request`. None: the model cannot say that."""
 
-    def request(self, case: Any, classes: Sequence[str], form: str) -> Window | None:
+    def request(self, case: Any, classes: Sequence[str], form: str) -> Sent | None:
         """A labelled case, as its task's evaluator knows it, as a request; None for one that cannot be asked.
 
         classes: of the case's set.

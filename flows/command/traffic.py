@@ -86,7 +86,7 @@ def traffic(
     )
     plan = TrafficPlan(
         url=url or f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}",  # noqa: S104
-        windows=recordings.windows,
+        cases=recordings.cases,
         task=task,
         media_type=recordings.media_type,
         rate=rate,

@@ -32,7 +32,7 @@ def try_candidate(
     limits = SandboxLimits(requests=gate.requests, memory_mb=int(gate.memory_mb))
     predictor = load_predictor(card.task)(exported, threads=settings.session_threads)
     try:
-        expected = offline_answers(predictor, card.task, requests.windows, requests.media_type)
+        expected = offline_answers(predictor, card.task, requests.cases, requests.media_type)
     except PluginError as error:  # what fails here would fail in service
         return SandboxRun(requests.source, requests.recorded, limits.memory_mb, problem=f"offline: {error.what}")
     return run_in_sandbox(

@@ -14,7 +14,7 @@ from recognizer.errors import NoStore, NotFound
 from recognizer.settings import Settings
 from recognizer.store import open_store, predictions
 from recognizer.tasks import Predictor, load_evaluator
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.endpoint import load_endpoint
 
 LEAST_RECORDED = 100
@@ -33,14 +33,14 @@ class Requests:
     """What is sent.
 
     Attributes:
-        windows: the bodies, of which each may be sent several times.
+        cases: the bodies, of which each may be sent several times.
         source: where they came from, in words.
         recorded: whether they are recorded traffic; else they are training cases.
         rate: requests a second: the recorded rate, `LEAST_RATE` at least.
         media_type: of the bodies.
     """
 
-    windows: tuple[Window, ...]
+    cases: tuple[Sent, ...]
     source: str
     recorded: bool
     rate: float
@@ -67,12 +67,12 @@ def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float |
         logged = logged_recordings(settings, task, most=MOST_DIFFERENT)
     except (NotFound, NoStore):  # nothing was ever served here
         logged = None
-    if logged is not None and len(logged.windows) >= LEAST_RECORDED:
-        return Requests(logged.windows, logged.source, True, rate, logged.media_type)
-    found = "no prediction log yet" if logged is None else f"only {len(logged.windows)} recorded inputs"
+    if logged is not None and len(logged.cases) >= LEAST_RECORDED:
+        return Requests(logged.cases, logged.source, True, rate, logged.media_type)
+    found = "no prediction log yet" if logged is None else f"only {len(logged.cases)} recorded inputs"
     cases = load_evaluator(task).load(snapshot, "train")
     training = make_recordings(task, cases, f"training set ({found})", most=MOST_DIFFERENT)
-    return Requests(training.windows, training.source, False, rate, training.media_type)
+    return Requests(training.cases, training.source, False, rate, training.media_type)
 
 
 def recorded_rate(settings: Settings, task: str, now: float) -> float:
@@ -89,7 +89,7 @@ def recorded_rate(settings: Settings, task: str, now: float) -> float:
         return predictions.busiest(store, task, since=now - RECENT_SECONDS, seconds=RATE_SECONDS) / RATE_SECONDS
 
 
-def offline_answers(predictor: Predictor, task: str, windows: Sequence[Window], media_type: str) -> Answers:
+def offline_answers(predictor: Predictor, task: str, cases: Sequence[Sent], media_type: str) -> Answers:
     """What a model has to answer to n requests, each case alone, as the service asks it.
 
     The bodies are read by the service's own reader, so that the model gets the very arrays that it gets in service.
@@ -100,5 +100,5 @@ def offline_answers(predictor: Predictor, task: str, windows: Sequence[Window], 
         PluginError: the model failed.
     """
     endpoint = load_endpoint(task)
-    cases = (endpoint.read(window.content, media_type, {}).case for window in windows)
-    return joined([ask(predictor, predictor.inputs([case])) for case in cases])
+    asked = (endpoint.read(case.content, media_type, {}).case for case in cases)
+    return joined([ask(predictor, predictor.inputs([case])) for case in asked])

@@ -17,7 +17,7 @@ from recognizer.action.evaluator import SCORES
 from recognizer.errors import FormatError, LabelError
 from recognizer.predictions import Prediction as Logged
 from recognizer.sequences import SkeletonSequence
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.action.body import JSON, NPY, read_window, write_window
 from serving.action.window import ActionWindow
 from serving.endpoint import Asked, Correction, Heard, ModelName, Noted
@@ -89,12 +89,12 @@ class ActionEndpoint:
             return None
         return bool(content.get("action") == name)
 
-    def request(self, case: SkeletonSequence, classes: Sequence[str], form: str) -> Window | None:
+    def request(self, case: SkeletonSequence, classes: Sequence[str], form: str) -> Sent | None:
         """None where nobody is seen."""
         if not case.visibility.any():
             return None
         content = write_window(case.keypoints, case.visibility, self.forms[form])
-        return Window(content, {"truth": classes[case.label]})
+        return Sent(content, {"truth": classes[case.label]})
 
     def logged(self, inputs: Mapping[str, NDArray[Any]], form: str) -> bytes:
         return write_window(inputs["keypoints"], inputs["visibility"], self.forms[form])

@@ -18,7 +18,7 @@ from recognizer.pose.correction import all_found, read_people, write_labelled
 from recognizer.predictions import Prediction as Logged
 from recognizer.scenes import FoundPeople, Scene
 from recognizer.skeleton import JOINTS
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.endpoint import Asked, Correction, Document, Heard, ModelName, Noted, named
 from serving.pose.body import PICTURES, PoseRequest, read_request
 from serving.pose.drawing import draw
@@ -90,11 +90,11 @@ class PoseEndpoint:
             return None
         return all_found(found.joints, read_people(truth["people"]))
 
-    def request(self, case: Scene, classes: Sequence[str], form: str) -> Window | None:
+    def request(self, case: Scene, classes: Sequence[str], form: str) -> Sent | None:
         """Nobody can say what is right where a crowd is labelled as one, or somebody without joints."""
         people = case.people
         known = bool(people.counted.all() and (people.areas > 0).all())
-        return Window(case.image, {"people": write_labelled(people)} if known else None)
+        return Sent(case.image, {"people": write_labelled(people)} if known else None)
 
     def logged(self, inputs: Mapping[str, NDArray[Any]], form: str) -> bytes:
         return inputs["image"].tobytes()

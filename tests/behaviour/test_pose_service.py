@@ -26,7 +26,7 @@ from recognizer.rollout.steering import Wish
 from recognizer.skeleton import JOINTS
 from recognizer.store import evidence, open_store, predictions, rollouts, versions
 from recognizer.tasks import load_predictor
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.pose.answer import PoseEndpoint
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
@@ -153,7 +153,7 @@ def test_pictures_in_and_people_out(served, body, media_type, shape):
 def test_the_answer_is_the_model_s_whatever_the_way(served):
     predictor = load_predictor("pose")(served.small.folder(1), threads=1)
     content = picture(".jpg", (480, 640), seed=3)
-    expected = offline_answers(predictor, "pose", [Window(content, None)], ANY)
+    expected = offline_answers(predictor, "pose", [Sent(content, None)], ANY)
     for body, media_type in ((content, "image/jpeg"), (form(content), FORM)):
         heard = PoseEndpoint().heard(served.ask(body, media_type), ("person",))
         found = PoseEvaluator().compare(heard.answers, expected)

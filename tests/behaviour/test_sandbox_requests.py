@@ -17,7 +17,7 @@ from recognizer.settings import Settings
 from recognizer.snapshot import write_snapshot
 from recognizer.store import open_store, predictions
 from recognizer.tasks import load_predictor
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.action.body import read_window
 from serving.action.window import make_window
 
@@ -82,7 +82,7 @@ def test_recorded_requests_or_training_cases(tmp_path, snapshot, kept, recorded,
         log_answers(settings, LEAST_RECORDED, kept=kept)
     found = find_requests(settings, "action", snapshot, now=NOW)
     assert (found.recorded, found.source, found.rate) == (recorded, source, LEAST_RATE)
-    asked = [read_window(window.content, found.media_type)[0] for window in found.windows]
+    asked = [read_window(window.content, found.media_type)[0] for window in found.cases]
     assert {int(one.keypoints[0, 0, 0, 0]) for one in asked} == places
     assert settings.home.store.exists() is (kept is not None)  # who only reads makes no store
 
@@ -111,7 +111,7 @@ def test_offline_answers_are_those_of_the_very_bodies(small_home):
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     people = np.random.default_rng(0).uniform(1, 500, (3, 2, 30, 17, 3)).astype(np.float32)
     people[..., 2] = 0.7
-    bodies = [Window(npy(one), None) for one in people]
+    bodies = [Sent(npy(one), None) for one in people]
     found = offline_answers(predictor, "action", bodies, NPY)
     cases = [make_window(one) for one in people]
     alone = [predictor.predict(predictor.inputs([case])).answers[SCORES] for case in cases]
@@ -127,4 +127,4 @@ def test_what_cannot_be_asked(small_home, task, body, error):
     small_home.package(1)
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     with pytest.raises(error):
-        offline_answers(predictor, task, [Window(body, None)], NPY)
+        offline_answers(predictor, task, [Sent(body, None)], NPY)

@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 
 from flows.command.main import main
-from flows.recordings import MOST_WINDOWS, find_recordings, logged_recordings, make_recordings
+from flows.recordings import MOST_CASES, find_recordings, logged_recordings, make_recordings
 from flows.traffic import replay
 from recognizer.errors import InputError, NotFound, ServiceUnreachable
 from recognizer.predictions import Prediction, new_id
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
 from recognizer.settings import Settings
 from recognizer.store import open_store, predictions
-from recognizer.traffic import Arrivals, TrafficPlan, Window, write_schedule
+from recognizer.traffic import Arrivals, Sent, TrafficPlan, write_schedule
 from serving.action.body import read_window
 
 CLASSES = ("standing", "walking", "falling")
@@ -123,9 +123,9 @@ def every(n, bad, good=GOOD):
 
 
 def plan(url, **changes):
-    windows = tuple(Window(f"body {i}".encode(), {"truth": "walking"}) for i in range(5))
+    windows = tuple(Sent(f"body {i}".encode(), {"truth": "walking"}) for i in range(5))
     return TrafficPlan(
-        **{"url": url, "windows": windows, "rate": 500.0, "seconds": None, "requests": 140, "timeout": 30.0, **changes}
+        **{"url": url, "cases": windows, "rate": 500.0, "seconds": None, "requests": 140, "timeout": 30.0, **changes}
     )
 
 
@@ -247,7 +247,7 @@ def test_what_was_answered_is_handed_out():
     with Server(said) as server:
         asked = plan(server.url)
         report = replay(asked, on_content=seen.__setitem__)
-    window = write_schedule(asked).window
+    window = write_schedule(asked).case
     assert {number: content["body"] for number, content in seen.items()} == {
         answer.number: f"body {window[answer.number]}" for answer in report.answers if answer.failure is None
     }
@@ -367,9 +367,9 @@ def sequence(name, label, visible=1.0):
 def test_recordings_are_bodies_with_their_truth():
     several = SequenceSet(CLASSES, (sequence("p2_b", 2), sequence("p1_a", 1), sequence("p1_unseen", 0, 0.0)))
     as_npy, as_json = make_recordings("action", several, "here"), make_recordings("action", several, "here", "json")
-    assert [window.truth["truth"] for window in as_npy.windows] == ["walking", "falling"]  # subject after subject
-    array = np.load(io.BytesIO(as_npy.windows[0].content))
-    content = json.loads(as_json.windows[0].content)
+    assert [window.truth["truth"] for window in as_npy.cases] == ["walking", "falling"]  # subject after subject
+    array = np.load(io.BytesIO(as_npy.cases[0].content))
+    content = json.loads(as_json.cases[0].content)
     assert (array.shape, array.dtype) == ((2, 30, 17, 3), np.float32)
     assert array[..., :2] == pytest.approx(np.array(content["keypoints"]), abs=1e-3)
     assert array[..., 2] == pytest.approx(np.array(content["visibility"]))
@@ -380,8 +380,8 @@ def test_recordings_are_bodies_with_their_truth():
 
 
 def test_of_many_recordings_some_are_taken_evenly():
-    many = SequenceSet(CLASSES, tuple(sequence(f"p{i:04d}", i % 3) for i in range(MOST_WINDOWS * 2)))
-    assert len(make_recordings("action", many, "here").windows) == MOST_WINDOWS
+    many = SequenceSet(CLASSES, tuple(sequence(f"p{i:04d}", i % 3) for i in range(MOST_CASES * 2)))
+    assert len(make_recordings("action", many, "here").cases) == MOST_CASES
 
 
 @pytest.fixture
@@ -463,7 +463,7 @@ def test_what_was_asked_last_is_asked_again(tmp_path, form):
         predictions.append(store, rows)
     found = logged_recordings(settings, "action", form)
     assert found.source == "2 cases, prediction log"
-    for window, number in zip(found.windows, (0, 3), strict=True):
+    for window, number in zip(found.cases, (0, 3), strict=True):
         asked, _ = read_window(window.content, found.media_type)
         assert window.truth is None
         np.testing.assert_allclose(asked.keypoints, people[number], atol=1e-3)
@@ -537,7 +537,7 @@ def is_ready(port):
 def test_a_swap_of_the_real_service_under_traffic(service, module_home):
     """Version 1 says `walking`, which is the truth; version 2 says `falling`."""
     several = SequenceSet(CLASSES, tuple(sequence(f"p{i}", 1) for i in range(5)))
-    windows = make_recordings("action", several, "here").windows
+    windows = make_recordings("action", several, "here").cases
     module_home.package(2)
     module_home.bless(2)
     stop, seen = threading.Event(), []
