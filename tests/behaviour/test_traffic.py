@@ -22,6 +22,7 @@ from flows.command.main import main
 from flows.recordings import MOST_CASES, find_recordings, logged_recordings, make_recordings
 from flows.traffic import replay
 from recognizer.errors import InputError, NotFound, ServiceUnreachable
+from recognizer.ingest.origin import DataFile
 from recognizer.predictions import Prediction, new_id
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
 from recognizer.settings import Settings
@@ -382,6 +383,16 @@ def test_recordings_are_bodies_with_their_truth():
 def test_of_many_recordings_some_are_taken_evenly():
     many = SequenceSet(CLASSES, tuple(sequence(f"p{i:04d}", i % 3) for i in range(MOST_CASES * 2)))
     assert len(make_recordings("action", many, "here").cases) == MOST_CASES
+
+
+def test_of_a_file_with_a_held_out_part_that_part_is_replayed(tmp_path):
+    plain, cut = tmp_path / "plain.npz", tmp_path / "cut.npz"
+    write_npz(plain, SequenceSet(CLASSES, tuple(sequence(f"p{i}", i % 3) for i in range(6))))
+    with np.load(plain) as arrays:
+        np.savez(cut, **arrays, split=np.array(["train"] * 4 + ["test"] * 2))
+    settings = Settings(home=tmp_path / "home")
+    for file, count in ((plain, 6), (cut, 2)):
+        assert len(find_recordings(settings, "action", data=DataFile(file)).cases) == count
 
 
 @pytest.fixture
