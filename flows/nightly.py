@@ -47,7 +47,7 @@ TASKS = {
 
 @flow(name="nightly", flow_run_name="{task}", persist_result=False, log_prints=False, validate_parameters=True)
 def nightly(
-    task: str = "action", seed: int | None = None, accept_new_labels: bool = False, night: str | None = None
+    task: str, seed: int | None = None, accept_new_labels: bool = False, night: str | None = None
 ) -> dict[str, Any]:
     """Retrain one task, judge the candidate and promote it when it passed.
 
