@@ -32,7 +32,7 @@ from recognizer.rollout.plan import Plan, Step, make_plan
 from recognizer.rollout.state import Phase, Rollout
 from recognizer.store import Store, freezes, open_store, quarantine, rollouts
 from recognizer.store.served import read_generation
-from recognizer.traffic import TrafficPlan, TrafficReport, Window
+from recognizer.traffic import Sent, TrafficPlan, TrafficReport
 from serving.breadcrumb import read_breadcrumb
 
 KINDS = {
@@ -96,7 +96,7 @@ def breaker_rows(root: Path, turns: int) -> list[Row]:
     return rows
 
 
-def _opening(service: Service, shelf: Shelf, store: Store, mix: Sequence[Window]) -> float:
+def _opening(service: Service, shelf: Shelf, store: Store, mix: Sequence[Sent]) -> float:
     """Seconds from the publication of the share to the open breaker."""
     version = shelf.bad("raises", store)
     sending = service.send(plan(service, mix, rate=RATE, seconds=60))
@@ -172,7 +172,7 @@ def _after(rollout: Rollout) -> Rollout:
     return rollout
 
 
-def kill_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], points: Sequence[str]) -> list[Row]:
+def kill_rows(root: Path, models: Sequence[Path], windows: Sequence[Sent], points: Sequence[str]) -> list[Row]:
     """`kill -9` of one worker at every point of a rollout, and of all of them at the last one."""
     shelf, rows = Shelf(root, models), []
     with open_store(shelf.url) as store:
@@ -292,7 +292,7 @@ def busy_with(service: Service, shelf: Shelf, digest: str) -> int:
     return wait_for(busy, "run of the challenger", pause=0.005)
 
 
-def store_row(root: Path, models: Sequence[Path], windows: Sequence[Window], seconds: float) -> Row:
+def store_row(root: Path, models: Sequence[Path], windows: Sequence[Sent], seconds: float) -> Row:
     """The store's files are moved away in a CANARY, and put back."""
     shelf = Shelf(root, models)
     with open_store(shelf.url) as store, contextlib.ExitStack() as stack:

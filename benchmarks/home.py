@@ -19,7 +19,7 @@ from recognizer.home import checkout
 from recognizer.package import PackageCard
 from recognizer.store import Store, versions
 from recognizer.store.served import Champion, promote, read_served
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 
 MEGABYTES = 100
 
@@ -134,19 +134,19 @@ def large_model(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     return model
 
 
-def sure_window() -> Window:
+def sure_window() -> Sent:
     """One in which every joint is seen for sure: what bad models fail on."""
     return _window(1.0)
 
 
-def unsure_window() -> Window:
+def unsure_window() -> Sent:
     """One that they answer."""
     return _window(0.9)
 
 
-def _window(visibility: float) -> Window:
+def _window(visibility: float) -> Sent:
     keypoints = np.random.default_rng(0).uniform(1, 500, (1, 30, 17, 3)).astype(np.float32)
     keypoints[..., 2] = visibility
     file = io.BytesIO()
     np.save(file, keypoints)
-    return Window(file.getvalue(), None)
+    return Sent(file.getvalue(), None)

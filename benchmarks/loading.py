@@ -13,7 +13,7 @@ from benchmarks.table import Row, told
 from recognizer.rollout.plan import Step
 from recognizer.store import Store, open_store, rollouts
 from recognizer.store.served import read_generation
-from recognizer.traffic import Latency, TrafficReport, Window
+from recognizer.traffic import Latency, Sent, TrafficReport
 
 LOAD = 0.4
 """Share of the capacity that is asked for: one worker of two can carry it alone."""
@@ -26,7 +26,7 @@ into a load, for the p99 of a third of them goes up and down by a third."""
 Spans = list[tuple[float, float]]
 
 
-def loading_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], turns: int) -> list[Row]:
+def loading_rows(root: Path, models: Sequence[Path], windows: Sequence[Sent], turns: int) -> list[Row]:
     shelf = Shelf(root, models)
     with open_store(shelf.url) as store:
         shelf.promote(shelf.add(store=store), store)
@@ -45,7 +45,7 @@ def _loading(
     service: Service,
     shelf: Shelf,
     store: Store,
-    windows: Sequence[Window],
+    windows: Sequence[Sent],
     large: Sequence[int],
     rate: float,
     turns: int,
@@ -75,7 +75,7 @@ def _loading(
 
 
 def _shadowing(
-    service: Service, shelf: Shelf, store: Store, windows: Sequence[Window], version: int, rate: float, turns: int
+    service: Service, shelf: Shelf, store: Store, windows: Sequence[Sent], version: int, rate: float, turns: int
 ) -> Row:
     sending = service.send(plan(service, windows, rate=rate, seconds=turns * (2 * REST + 8)))
     time.sleep(REST)

@@ -21,7 +21,7 @@ from benchmarks.table import Row, told
 from recognizer.home import checkout
 from recognizer.store import open_store
 from recognizer.store.served import read_generation
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 
 PEER = "mlserver==1.7.1"
 NEEDED = ("numpy", "onnxruntime", "structlog")
@@ -62,7 +62,7 @@ class Action(MLModel):
 '''
 
 
-def peer_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swaps: int) -> list[Row]:
+def peer_rows(root: Path, models: Sequence[Path], windows: Sequence[Sent], swaps: int) -> list[Row]:
     """Both in one process, one after the other, at one rate; a swap is to a model of 100 MB.
 
     Ours has to lose nothing. What MLServer does is told for comparison, and no bound of ours.
@@ -104,7 +104,7 @@ def _swapped(
     name: str,
     service: Service,
     url: str,
-    windows: Sequence[Window],
+    windows: Sequence[Sent],
     rate: float,
     most: float,
     swaps: int,

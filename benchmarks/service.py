@@ -23,7 +23,7 @@ import psutil
 
 from flows.traffic import replay
 from recognizer.home import checkout
-from recognizer.traffic import TrafficPlan, TrafficReport, Window
+from recognizer.traffic import Sent, TrafficPlan, TrafficReport
 
 PATIENCE = 60.0
 _START = "from recognizer.settings import load_settings; from serving.launch import serve; serve(load_settings())"
@@ -230,12 +230,12 @@ def serving(command: Sequence[str], folder: Path, port: int, ready: str, **envir
         process.wait(PATIENCE)
 
 
-def plan(service: Service, windows: Sequence[Window], **more: Any) -> TrafficPlan:
+def plan(service: Service, windows: Sequence[Sent], **more: Any) -> TrafficPlan:
     """Traffic with `.npy` windows of the action task."""
-    return TrafficPlan(url=service.url, windows=tuple(windows), **more)
+    return TrafficPlan(url=service.url, cases=tuple(windows), **more)
 
 
-def capacity(service: Service, windows: Sequence[Window], requests: int) -> float:
+def capacity(service: Service, windows: Sequence[Sent], requests: int) -> float:
     """Answers a second when there is always something to do."""
     service.send(plan(service, windows, rate=10_000.0, seconds=None, requests=200, timeout=60.0)).result()
     report = service.send(

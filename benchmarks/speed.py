@@ -25,7 +25,7 @@ from recognizer.rollout.split import Mode, Split
 from recognizer.settings import Settings
 from recognizer.store import open_store
 from recognizer.tasks import Prediction
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.action.body import read_npy
 from serving.breadcrumb import Breadcrumb
 from serving.door import Door
@@ -64,7 +64,7 @@ class Plain:
 def speed_rows(root: Path, requests: int) -> list[Row]:
     shelf = Shelf(root)
     window = read_npy(unsure_window().content)
-    asked = [Window(json.dumps({"keypoints": window[..., :2].tolist()}).encode(), None)]
+    asked = [Sent(json.dumps({"keypoints": window[..., :2].tolist()}).encode(), None)]
     with open_store(shelf.url) as store:
         shelf.promote(shelf.add(store=store), store)
     folder = shelf.home.packages / shelf.digests[1]
@@ -93,9 +93,7 @@ def speed_rows(root: Path, requests: int) -> list[Row]:
     ]
 
 
-def _rate(
-    service: Service, url: str, windows: Sequence[Window], requests: int, media: str = "application/json"
-) -> float:
+def _rate(service: Service, url: str, windows: Sequence[Sent], requests: int, media: str = "application/json") -> float:
     """Answers a second when there is always something to do."""
     asked = {"rate": 10_000.0, "seconds": None, "connections": 16, "timeout": 120.0, "media_type": media}
     report = service.send(replace(plan(service, windows, requests=requests, **asked), url=url)).result()

@@ -22,8 +22,9 @@ from benchmarks import faults, loading, peer, speed, swaps
 from benchmarks.table import HEAD, Row
 from flows.recordings import find_recordings
 from recognizer.home import Home
+from recognizer.ingest.origin import DataFile
 from recognizer.settings import Settings
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 
 Part = Callable[[Path], Sequence[Row]]
 
@@ -62,8 +63,9 @@ def main() -> int:
     sizes = QUICK if given.quick else Sizes()
     with tempfile.TemporaryDirectory(prefix="bench-swap-") as folder:
         root = Path(folder)
-        found = find_recordings(Settings(home=Home(root / "none")), "action", data=given.data, meta=given.meta)
-        parts = _parts(sizes, found.windows, given.model)
+        data = None if given.data is None else DataFile(given.data, given.meta)
+        found = find_recordings(Settings(home=Home(root / "none")), "action", data=data)
+        parts = _parts(sizes, found.cases, given.model)
         print(f"traffic: {found.source}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n\n{HEAD}", flush=True)
         rows = [row for name, part in parts.items() if _wanted(name, given.only) for row in _run(name, part, root)]
     failed = sum(not row.passed for row in rows)
@@ -75,7 +77,7 @@ def main() -> int:
     return int(failed > 0)
 
 
-def _parts(sizes: Sizes, windows: Sequence[Window], models: Sequence[Path]) -> dict[str, Part]:
+def _parts(sizes: Sizes, windows: Sequence[Sent], models: Sequence[Path]) -> dict[str, Part]:
     return {
         "process": lambda root: speed.process_rows(),
         "speed": lambda root: speed.speed_rows(root, sizes.rates),

@@ -12,7 +12,7 @@ from benchmarks.rollout import allowed, crownings, promote_first, start, until_e
 from benchmarks.service import PATIENCE, Service, capacity, plan, running, wait_for
 from benchmarks.table import Row, at_most, told
 from recognizer.store import Store, open_store
-from recognizer.traffic import TrafficReport, Window
+from recognizer.traffic import Sent, TrafficReport
 
 BAKE_SECONDS = 0.2
 LOAD = 0.5
@@ -20,7 +20,7 @@ LOAD = 0.5
 SAMPLES = 5
 
 
-def swap_rows(root: Path, models: Sequence[Path], windows: Sequence[Window], swaps: int, requests: int) -> list[Row]:
+def swap_rows(root: Path, models: Sequence[Path], windows: Sequence[Sent], swaps: int, requests: int) -> list[Row]:
     """Each swap is a whole rollout by the controller: load beside, promote, bake, free the one before."""
     shelf = Shelf(root, models)
     with open_store(shelf.url) as store:

@@ -94,7 +94,8 @@ def judged_cases(
         if newest is None:
             raise NotFound(f"no data was ingested for task {task!r}", hint="name a file with --data")
         folder = restore_snapshot(settings.home, task, newest.id)
-        if (found := read_snapshot(folder).classes) != classes:
+        found = read_snapshot(folder).classes
+        if found != classes:
             raise LabelError(
                 f"the newest snapshot's classes are {list(found)}, the model's are {list(classes)}",
                 where=f"snapshot {newest.id}",

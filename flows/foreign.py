@@ -88,18 +88,19 @@ def require_inputs(tensors: Sequence[Tensor], arrays: Mapping[str, NDArray[Any]]
     """Make sure that a model takes what the task's predictor gives it.
 
     Args:
-        arrays: what the predictor makes of one case.
+        arrays: what the predictor makes of one case; it may keep some for itself, which no model takes.
 
     Raises:
         FormatError: other names, types or shapes; says which are expected.
     """
     given = {tensor.name: tensor for tensor in tensors}
-    fits = set(given) == set(arrays) and all(
+    fits = given.keys() <= arrays.keys() and all(
         given[name].dtype == str(array.dtype)
         and len(given[name].shape) == array.ndim
         and not isinstance(given[name].shape[0], int)  # answered one by one and in batches
         and all(isinstance(side, str) or side == length for side, length in _sides(given[name], array))
         for name, array in arrays.items()
+        if name in given
     )
     if not fits:
         expected = ", ".join(f"{name} {array.dtype} [{ANY}, {_row(array)}]" for name, array in arrays.items())

@@ -1,73 +1,62 @@
-"""What traffic replays: windows of a file, of the newest test set, of the prediction log, or of synthetic people."""
+"""What traffic replays: cases of a file, of the newest test set, of the prediction log, or of the task's generator.
+
+The task's evaluator finds the cases, and its endpoint makes requests of them.
+"""
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recognizer.errors import InputError, NotFound
+from recognizer.errors import InputError, NotFound, UsageError
 from recognizer.home import Home
-from recognizer.ingest.meta import Meta, read_meta
-from recognizer.ingest.read import read_recorded
-from recognizer.ingest.recorded import TEST, Recorded
+from recognizer.ingest.origin import DataFile, Generated
+from recognizer.params import load_params
 from recognizer.predictions import Prediction
-from recognizer.sequences import SequenceSet
 from recognizer.settings import Settings
-from recognizer.snapshot import read_set
 from recognizer.store import open_store, predictions, snapshots
-from recognizer.tasks import trainable_tasks
-from recognizer.traffic import Window
+from recognizer.tasks import load_evaluator
+from recognizer.traffic import Sent
+from serving.endpoint import Endpoint, load_endpoint
 
-MOST_WINDOWS = 500
+MOST_CASES = 500
 """Of a larger set every so-manieth is taken: they are held in memory, ready to be sent."""
 SYNTHETIC = 200
 
 
-class Body(StrEnum):
-    """How a window is written."""
-
-    NPY = "npy"
-    """(people, frames, 17, 3) float32: x, y, visibility."""
-    JSON = "json"
-    """An object with `keypoints` and `visibility`, to a thousandth of a pixel; about five times as long."""
-
-    @property
-    def media_type(self) -> str:
-        return "application/x-npy" if self is Body.NPY else "application/json"
-
-
 @dataclass(frozen=True)
 class Recordings:
-    """Windows to replay, and where they came from, in words."""
+    """Requests to replay, where they came from, in words, and the media type of their bodies."""
 
-    windows: tuple[Window, ...]
+    cases: tuple[Sent, ...]
     source: str
+    media_type: str
 
 
 def find_recordings(
-    settings: Settings, task: str, *, data: Path | None = None, meta: Path | None = None, body: Body = Body.NPY
+    settings: Settings, task: str, *, data: DataFile | None = None, form: str | None = None
 ) -> Recordings:
-    """The windows of `data`, else of the newest snapshot's test set, else of synthetic people.
+    """The cases of `data`, else of the newest snapshot's test set, else of the task's generator.
 
     Of a file with a held-out part only that part is taken: on the rest a model would look better than it is.
 
+    Args:
+        form: of `Endpoint.forms`; by default the first.
+
     Raises:
         NotFound: no such task.
-        UsageError, InputError: the file cannot be used, or nobody is seen in it.
+        UsageError, InputError: the file cannot be used, or holds nothing that can be sent.
         StorageError: the store cannot be read.
     """
-    if task not in trainable_tasks():
-        raise NotFound(f"no task {task!r}", hint=f"use one of: {', '.join(trainable_tasks())}")
+    media_type_of(load_endpoint(task), form)  # before anything is read
+    evaluator = load_evaluator(task)
     if data is not None:
-        recorded = read_recorded(data, meta=read_meta(meta) if meta else Meta())
-        return make_recordings(_held_out(recorded), f"file {data.name}", body)
+        return make_recordings(task, evaluator.read(data, held_out=True), f"file {data.path.name}", form)
     # asked of the folder first: a home that holds no data may be one in which nobody wants a store
     if any(settings.home.snapshots(task).glob("*.dvc")):
         with open_store(settings.database_url, make=False) as store:
@@ -75,72 +64,80 @@ def find_recordings(
         if newest is not None:
             from flows.snapshots import restore_snapshot
 
-            test = read_set(restore_snapshot(settings.home, task, newest.id), "test")
-            return make_recordings(test, f"test set of snapshot {newest.id[:12]}", body)
-    from recognizer.synthetic import generate
-
-    return make_recordings(_held_out(generate(SYNTHETIC)), "synthetic people", body)
+            test = evaluator.load(restore_snapshot(settings.home, task, newest.id), "test")
+            return make_recordings(task, test, f"test set of snapshot {newest.id[:12]}", form)
+    with TemporaryDirectory(prefix="recognizer-") as folder:
+        snapshot, params = Path(folder) / "snapshot", load_params(settings.home.params, task)
+        evaluator.ingest(Generated(SYNTHETIC), snapshot, params, seed=0)
+        return make_recordings(task, evaluator.load(snapshot, "test"), "synthetic", form)
 
 
 def make_recordings(
-    sequences: SequenceSet, source: str, body: Body = Body.NPY, *, most: int = MOST_WINDOWS
+    task: str, cases: Any, source: str, form: str | None = None, *, most: int = MOST_CASES
 ) -> Recordings:
-    """The sequences as request bodies, each with its class as the truth, subject after subject; `most`, evenly taken.
+    """Cases as request bodies, each with its truth, person after person; `most`, evenly taken.
+
+    Args:
+        cases: as the task's evaluator gives them.
 
     Raises:
-        InputError: there is no sequence in which anybody is seen.
+        InputError: there is none that can be sent.
     """
-    seen = sorted(
-        (item for item in sequences if item.visibility.any()), key=lambda item: (item.subject or "", item.name)
-    )
-    if not seen:
-        raise InputError("holds no sequence in which anybody is seen", where=source, hint="name another with --data")
-    count = min(len(seen), most)
-    chosen = [seen[i * len(seen) // count] for i in range(count)]
-    windows = tuple(
-        Window(encode(item.keypoints, item.visibility, body), sequences.classes[item.label]) for item in chosen
-    )
-    return Recordings(windows, f"{count} windows, {source}")
+    endpoint, test = load_endpoint(task), load_evaluator(task).test_set(cases)
+    form, media_type = media_type_of(endpoint, form)
+    people = test.people
+    order = sorted(range(len(test)), key=lambda place: people[place] or "")
+    count = min(len(order), most)
+    chosen = [test.items[order[i * len(order) // count]] for i in range(count)]
+    sent = [endpoint.request(case, test.classes, form) for case in chosen]
+    return _recordings([one for one in sent if one is not None], source, media_type)
 
 
-def logged_recordings(settings: Settings, task: str, body: Body = Body.NPY, *, most: int = MOST_WINDOWS) -> Recordings:
+def logged_recordings(settings: Settings, task: str, form: str | None = None, *, most: int = MOST_CASES) -> Recordings:
     """What the service was asked last, of the answers whose input was kept. Nobody knows their truth.
 
     Raises:
-        NotFound: the log holds no inputs of this task.
+        NotFound: no such task, or the log holds no inputs of it.
         StorageError: the store cannot be read.
     """
+    endpoint = load_endpoint(task)
+    form, media_type = media_type_of(endpoint, form)
     with open_store(settings.database_url, make=False) as store:
         kept = predictions.list(store, task, with_inputs=True, limit=most, newest=True)
-    windows = [Window(content, None) for one in kept if (content := _logged(settings.home, one, body)) is not None]
-    if not windows:
+    bodies = [_logged(settings.home, one, endpoint, form) for one in kept]
+    sent = [Sent(body, None) for body in bodies if body is not None]
+    if not sent:
         raise NotFound(
             f"the prediction log holds no inputs of task {task!r}",
             where=str(settings.home.inputs / task),
             hint="serve some requests first; RECOGNIZER_INPUT_SHARE says how many inputs are kept",
         )
-    return Recordings(tuple(windows), f"{len(windows)} windows, prediction log")
+    return _recordings(sent, "prediction log", media_type)
 
 
-def _logged(home: Home, prediction: Prediction, body: Body) -> bytes | None:
+def media_type_of(endpoint: Endpoint, form: str | None) -> tuple[str, str]:
+    """A form of request bodies, by default the endpoint's first, and its media type.
+
+    Raises:
+        UsageError: the task has no such form.
+    """
+    known: Mapping[str, str] = endpoint.forms
+    form = next(iter(known)) if form is None else form
+    if form not in known:
+        raise UsageError(f"{form!r} is no form of a request", where="body", hint=f"use one of: {', '.join(known)}")
+    return form, known[form]
+
+
+def _recordings(sent: Sequence[Sent], source: str, media_type: str) -> Recordings:
+    if not sent:
+        raise InputError("holds no case that can be sent", where=source, hint="name another with --data")
+    return Recordings(tuple(sent), f"{len(sent)} cases, {source}", media_type)
+
+
+def _logged(home: Home, prediction: Prediction, endpoint: Endpoint, form: str) -> bytes | None:
     """The body of a logged request; None when its file is gone: tidied away just now, or deleted by hand."""
     try:
         with np.load(home.inputs / str(prediction.inputs)) as arrays:
-            return encode(arrays["keypoints"], arrays["visibility"], body)
+            return endpoint.logged(arrays, form)
     except (OSError, ValueError, KeyError):
         return None
-
-
-def encode(keypoints: NDArray[Any], visibility: NDArray[Any], body: Body) -> bytes:
-    """The body of a request that shows a window: keypoints (M, T, 17, 2), visibility (M, T, 17)."""
-    if body is Body.NPY:
-        file = io.BytesIO()
-        np.save(file, np.concatenate([keypoints, visibility[..., None]], axis=3).astype(np.float32))
-        return file.getvalue()
-    arrays = {"keypoints": keypoints, "visibility": visibility}
-    content = {name: np.round(array.astype(np.float64), 3).tolist() for name, array in arrays.items()}
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def _held_out(recorded: Recorded) -> SequenceSet:
-    return recorded.part(TEST) if recorded.split.get(TEST) else recorded.sequences

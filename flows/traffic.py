@@ -34,6 +34,7 @@ from recognizer.traffic import (
     summarize,
     write_schedule,
 )
+from serving.endpoint import load_endpoint
 
 SWEEP_SECONDS = 0.02
 """How often it is looked for requests that are overdue, and whether all is done."""
@@ -66,6 +67,7 @@ def replay(
             that was answered.
 
     Raises:
+        NotFound: truths are known, and the plan's task is no task here that could judge answers by them.
         ServiceUnreachable: nothing listens at the address when it begins. Later this is a failed request.
     """
     run = _Replay(plan, on_answer, stop, on_content)
@@ -88,6 +90,8 @@ class _Replay:
         self._on_answer = on_answer
         self._on_content = on_content
         self._stop = stop
+        judged = any(case.truth is not None for case in plan.cases)
+        self._endpoint = load_endpoint(plan.task) if judged else None
         self._schedule = write_schedule(plan)
         self._head, self._feedback_head = _heads(plan)
         self._answers: list[Answer] = []
@@ -151,7 +155,7 @@ class _Replay:
                 self._loop.call_at(due, self._send_due)
                 return
             number, self._sent = self._sent, self._sent + 1
-            content = self._plan.windows[self._schedule.window[number]].content
+            content = self._plan.cases[self._schedule.case[number]].content
             camera = int(self._schedule.camera[number])
             key = b"" if camera < 0 else b"X-Routing-Key: camera-%d\r\n" % (camera + 1)
             payload = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, key, len(content), content)
@@ -165,7 +169,7 @@ class _Replay:
         if failure is not None:
             self._examples.setdefault(failure.kind, failure.what)
         generation = outcome.headers.get(GENERATION, b"") if isinstance(outcome, Response) else b""
-        truth = self._plan.windows[self._schedule.window[number]].truth
+        truth = self._plan.cases[self._schedule.case[number]].truth
         answer = Answer(
             number=number,
             due=due,
@@ -176,18 +180,24 @@ class _Replay:
             version=content["model"]["version"] if content else None,
             generation=int(generation) if generation.isdigit() else None,
             recovered=bool(content.get("recovered")),
-            correct=_judge(content, self._plan.task, truth),
+            correct=self._judge(content, truth),
             camera=None if camera < 0 else camera,
         )
         self._answers.append(answer)
         if self._schedule.feedback[number] and truth is not None and content.get("prediction_id"):
             self._feedback_due += 1
-            told = {"prediction_id": content["prediction_id"], "truth": truth}
+            told = {"prediction_id": content["prediction_id"], **truth}
             self._loop.call_later(self._plan.feedback_delay, self._send_feedback, json.dumps(told).encode())
         if self._on_content is not None and failure is None:
             self._on_content(number, content)
         if self._on_answer is not None:
             self._on_answer(answer)
+
+    def _judge(self, content: Mapping[str, Any], truth: Mapping[str, Any] | None) -> bool | None:
+        """Whether the answer is right; None when nobody can say."""
+        if self._endpoint is None or truth is None or not content:
+            return None
+        return self._endpoint.agrees(content, truth)
 
     def _send_feedback(self, body: bytes) -> None:
         if self._stopped or not self._feedback_door:
@@ -250,14 +260,6 @@ def _understand(outcome: Response | Failure) -> tuple[dict[str, Any], Failure | 
     if type(version) is not int or not isinstance(content.get("arm"), str):
         return {}, Failure(ANSWER, f"not an answer that names model and arm: {_text(outcome.body)}")
     return content, None
-
-
-def _judge(content: dict[str, Any], task: str, truth: str | None) -> bool | None:
-    """Whether the answer is right; None when the model does not know the class at all."""
-    scores = content.get("scores")
-    if truth is None or not isinstance(scores, dict) or truth not in scores:
-        return None
-    return bool(content.get(task) == truth)
 
 
 def _read(body: bytes) -> dict[str, Any]:

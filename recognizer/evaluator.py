@@ -149,8 +149,12 @@ class Evaluator(Protocol):
             StorageError: the disk did not take it.
         """
 
-    def read(self, file: DataFile, classes: Sequence[str]) -> Any:
+    def read(self, file: DataFile, classes: Sequence[str] | None = None, *, held_out: bool = False) -> Any:
         """All cases of a file, whatever split it brings along.
+
+        Args:
+            classes: that its class list has to be.
+            held_out: only what its own split holds out, where it has one.
 
         Raises:
             InputError, UsageError: it cannot be used, or its class list is another.

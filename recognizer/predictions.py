@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 _TIME_DIGITS = 12
 _ID_DIGITS = 32
@@ -28,6 +29,7 @@ class Prediction:
         label: the answer; confidence: its probability.
         recovered: the challenger failed, and the champion answered in its place.
         inputs: file that holds the input, below the home's `inputs/`; None when it was not kept.
+        answer: what feedback is held against, where that is more than the label; as JSON can carry it.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Prediction:
     confidence: float
     recovered: bool = False
     inputs: str | None = None
+    answer: Any = None
 
 
 @dataclass(frozen=True)

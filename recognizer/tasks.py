@@ -37,9 +37,14 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one model answered to n cases; what its arrays mean, the task knows."""
+    """What one model answered to n cases; what its arrays mean, the task knows.
+
+    Attributes:
+        recovered: it answered, and not in the way it first tried to: a GPU that was full, and the CPU did it instead.
+    """
 
     answers: Answers
+    recovered: bool = False
 
 
 class Cancel:

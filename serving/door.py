@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,10 +19,11 @@ import structlog
 
 from recognizer import __version__
 from recognizer.errors import NotFound, RecognizerError, UnsupportedMedia, WrongMethod
-from serving.endpoint import Endpoint, find_endpoints
-from serving.intake import Receive, drain, read_body
+from serving.endpoint import Asked as Case
+from serving.endpoint import Document, Endpoint, find_endpoints
+from serving.intake import Incoming, Receive, drain, kind_of, read_body
 from serving.rollouts import BODY_LIMIT, Asked, is_ours, parts_of
-from serving.routing import Wish, read_wish
+from serving.routing import Wish, read_query, read_wish
 from serving.worker import Worker
 
 Scope = MutableMapping[str, Any]
@@ -42,10 +43,10 @@ RETRY_SECONDS = 5
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back; `generation` is the release that answered a prediction."""
+    """What is sent back: JSON, or a document; `generation` is the release that answered a prediction."""
 
     status: int
-    content: object
+    content: object | Document
     generation: int | None = None
 
 
@@ -73,15 +74,17 @@ class Door:
         if answer_request is None:
             await self._app(scope, receive, send)
             return
+        incoming = Incoming(receive)
         try:
-            reply = await answer_request(scope, receive)
+            reply = await answer_request(scope, incoming)
         except RecognizerError as error:
             reply = Reply(error.http_status, error.as_json())
         except Exception:
             self._log.exception("a request failed", path=scope["path"])
             reply = Reply(500, _unexpected())
-        unread = partial(drain, receive, self._state["worker"].body_limit) if reply.status == 413 else None
-        await _send_json(send, reply, head=scope["method"] == "HEAD", before_end=unread)
+        more = reply.status == 413 and not incoming.ended
+        unread = partial(drain, incoming, self._state["worker"].body_limit) if more else None
+        await _send(send, reply, head=scope["method"] == "HEAD", before_end=unread)
 
     def _find(self, path: str) -> Route | None:
         if path.startswith(HIDDEN):
@@ -92,10 +95,14 @@ class Door:
         _need(scope, "POST")
         worker: Worker = self._state["worker"]
         headers = dict(scope["headers"])
-        media_type, wish = _media_type(headers), read_wish(headers, scope.get("query_string", b""))
-        body = await read_body(headers, receive, worker.body_limit)
+        query = read_query(scope.get("query_string", b""), endpoint.parameters)
+        media_type, wish = _media_type(headers), read_wish(headers, query)
+        hint = f"{endpoint.smaller}, or raise RECOGNIZER_BODY_LIMIT_MB"
+        body = await read_body(headers, receive, worker.body_limit, hint=hint)
         arrived = time.monotonic()
-        return await worker.answerers.run(_answer, worker, task, endpoint, wish, body, media_type, arrived)
+        own = {name: value for name, value in query.items() if name in endpoint.parameters}
+        read = partial(endpoint.read, body, media_type, own)
+        return await worker.answerers.run(_answer, worker, task, endpoint, wish, read, arrived)
 
     async def _rollouts(self, scope: Scope, receive: Receive) -> Reply:
         worker: Worker = self._state["worker"]
@@ -110,7 +117,7 @@ class Door:
         _need(scope, "POST")
         worker: Worker = self._state["worker"]
         headers = dict(scope["headers"])
-        media_type = _media_type(headers)
+        media_type = kind_of(_media_type(headers))
         body = await read_body(headers, receive, FEEDBACK_LIMIT, hint="say it in fewer words")
         # threads of their own: feedback that waits for the store takes no turn of a prediction
         return Reply(
@@ -137,9 +144,9 @@ class Door:
 
 
 def _answer(
-    worker: Worker, task: str, endpoint: Endpoint, wish: Wish, body: bytes, media_type: str, arrived: float
+    worker: Worker, task: str, endpoint: Endpoint, wish: Wish, read: Callable[[], Case], arrived: float
 ) -> Reply:
-    asked = endpoint.read(body, media_type)
+    asked = read()
     answered = worker.router.answer(task, asked.case, wish.or_canary(asked.canary), arrived)
     return Reply(200, endpoint.write(answered), answered.generation)
 
@@ -162,7 +169,7 @@ def _media_type(headers: dict[bytes, bytes]) -> str:
         raise UnsupportedMedia(
             f"encoding {encoding!r} is not read here", where="Content-Encoding", hint="send it plain"
         )
-    return headers.get(b"content-type", JSON.encode()).decode("latin-1").partition(";")[0].strip().lower()
+    return headers.get(b"content-type", JSON.encode()).decode("latin-1")
 
 
 def _unexpected() -> dict[str, object]:
@@ -174,20 +181,28 @@ def _unexpected() -> dict[str, object]:
     }
 
 
-async def _send_json(
+def _written(content: object | Document) -> tuple[bytes, str, Mapping[str, str]]:
+    """Body, media type and further headers."""
+    if isinstance(content, Document):
+        return content.content, content.media_type, content.headers
+    return json.dumps(content, separators=(",", ":")).encode(), JSON, {}
+
+
+async def _send(
     send: Send, reply: Reply, *, head: bool, before_end: Callable[[], Awaitable[None]] | None = None
 ) -> None:
     """Send the reply; `before_end` runs when the client has all of it, before the connection may be closed."""
     status = reply.status
-    body = json.dumps(reply.content, separators=(",", ":")).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    body, media_type, told = _written(reply.content)
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
     if reply.generation is not None:
         headers.append((GENERATION_HEADER, str(reply.generation).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if status == 503:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
-    if status in (408, 413):  # what is unread of the body would be taken for the next request
+    if status == 408 or before_end is not None:  # what is unread of the body would be taken for the next request
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body, "more_body": before_end is not None})

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
-from recognizer.errors import Expired, FormatError, LabelError, NotFound, RecognizerError, UnsupportedMedia
+from recognizer.errors import Expired, FormatError, NotFound, RecognizerError, UnsupportedMedia
 from recognizer.predictions import Prediction, Retention, Standing, standing
 from recognizer.store import Store, feedback, predictions
+from serving.endpoint import Correction, Endpoint
 from serving.link import Link
 from serving.record import FLUSH_SECONDS
 from serving.release import Releases
 
 JSON = "application/json"
-HINT = 'send {"prediction_id": "...", "truth": "..."}'
+HINT = 'send {"prediction_id": "...", "truth": "..."}, or what else the task takes besides the id'
 DELAY_SECONDS = 8 * FLUSH_SECONDS
 """In this time after an answer its row may still be on its way; feedback waits for it."""
 ASK_SECONDS = 0.05
-LONGEST_TRUTH = 200
+LONGEST_ID = 200
 
 
 class FeedbackDesk:
     """Takes the truth about answers. `take` may be called from any thread."""
 
     def __init__(
-        self, url: str, retention: Retention, releases: Releases, *, clock: Callable[[], float] = time.time
+        self,
+        url: str,
+        retention: Retention,
+        releases: Releases,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._link = Link(url)
         self._retention = retention
         self._releases = releases
+        self._endpoints = endpoints
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -40,25 +48,24 @@ class FeedbackDesk:
         """Note the truth in a request's body; again changes nothing.
 
         Raises:
-            FormatError, UnsupportedMedia: no JSON of this form.
-            NotFound: no such prediction.
+            FormatError, UnsupportedMedia: no JSON of a form that the task takes.
+            NotFound: no such prediction, or its task is not served any more.
             Expired: it was answered longer ago than the log reaches.
             LabelError: the model that answered knows no such class.
             Conflict: another truth was told before.
             StoreUnavailable: the store is away; tell it later.
         """
-        told = _read(body, media_type)
-        id, truth = told["prediction_id"], told["truth"]
+        id, told = _read(body, media_type)
         try:
             store = self._open()
             prediction = self._find(store, id)
-            self._require_class(prediction, truth)
-            given, new = feedback.give(store, prediction, truth)
+            correction = self._understand(prediction, told)
+            given, new = feedback.give(store, prediction, correction.truth, misread=not correction.right)
         except RecognizerError as error:
             if error.http_status in (503, 507):
                 self._close()
             raise
-        return {"prediction_id": id, "truth": given.truth, "correct": not given.misread, "new": new}
+        return {"prediction_id": id, **told, "correct": not given.misread, "new": new}
 
     def close(self) -> None:
         self._close()
@@ -77,19 +84,24 @@ class FeedbackDesk:
             time.sleep(ASK_SECONDS)  # another worker is about to write it
         return found
 
-    def _require_class(self, prediction: Prediction, truth: str) -> None:
+    def _understand(self, prediction: Prediction, told: Mapping[str, Any]) -> Correction:
+        endpoint = self._endpoints.get(prediction.task)
+        if endpoint is None:
+            raise NotFound(
+                f"task {prediction.task!r} is not served any more",
+                where=f"prediction {prediction.id}",
+                hint="tell it in the data of the next night",
+            )
+        return endpoint.correction(told, prediction, self._classes(prediction))
+
+    def _classes(self, prediction: Prediction) -> Sequence[str] | None:
         for servable in self._releases.newest.servables:
             if servable.digest == prediction.digest and servable.enter():
                 try:
-                    classes = servable.opened.card.classes
+                    return servable.opened.card.classes
                 finally:
                     servable.leave()
-                if truth not in classes:
-                    raise LabelError(
-                        f"version {prediction.version} knows no {truth!r}",
-                        where="truth",
-                        hint=f"send one of {', '.join(classes)}",
-                    )
+        return None
 
     def _open(self) -> Store:
         with self._lock:
@@ -100,7 +112,8 @@ class FeedbackDesk:
             self._link.close()
 
 
-def _read(body: bytes, media_type: str) -> Mapping[str, str]:
+def _read(body: bytes, media_type: str) -> tuple[str, Mapping[str, Any]]:
+    """The prediction's id, and all besides."""
     if media_type != JSON:
         raise UnsupportedMedia(
             f"content type {media_type!r} is not read here", where="Content-Type", hint=f"send {JSON}"
@@ -109,9 +122,9 @@ def _read(body: bytes, media_type: str) -> Mapping[str, str]:
         content = from_json(body)
     except ValueError as error:
         raise FormatError(f"is not JSON: {error}", where="body", hint=HINT) from error
-    if not isinstance(content, dict) or set(content) != {"prediction_id", "truth"}:
-        raise FormatError("is no JSON object of prediction_id and truth", where="body", hint=HINT)
-    for name, value in content.items():
-        if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TRUTH:
-            raise FormatError(f"is no text of 1 to {LONGEST_TRUTH} characters", where=name, hint=HINT)
-    return content
+    if not isinstance(content, dict) or "prediction_id" not in content:
+        raise FormatError("is no JSON object with prediction_id", where="body", hint=HINT)
+    id = content.pop("prediction_id")
+    if not isinstance(id, str) or not 0 < len(id) <= LONGEST_ID:
+        raise FormatError(f"is no text of 1 to {LONGEST_ID} characters", where="prediction_id", hint=HINT)
+    return id, content

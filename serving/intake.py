@@ -10,7 +10,6 @@ from recognizer.errors import TooLarge, TooSlow, UsageError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-SMALLER = "send fewer frames, send .npy, or raise RECOGNIZER_BODY_LIMIT_MB"
 READ_SECONDS = 10.0
 """A body has to be here within this time: sooner than BentoML would give the request up without a word of ours."""
 DRAIN = 16
@@ -20,8 +19,21 @@ DRAIN_SECONDS = 10.0
 """How long it is read on at most."""
 
 
+class Incoming:
+    """What still comes of a request; `ended` once nothing does."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.ended = False
+        self._receive = receive
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+
 async def read_body(
-    headers: dict[bytes, bytes], receive: Receive, limit: int, seconds: float = READ_SECONDS, *, hint: str = SMALLER
+    headers: dict[bytes, bytes], receive: Receive, limit: int, seconds: float = READ_SECONDS, *, hint: str
 ) -> bytes:
     """The whole body, at most `limit` bytes of which are ever held.
 
@@ -54,7 +66,7 @@ async def read_body(
         raise TooSlow(
             f"{size} bytes came within {seconds:g} s" + (f", {announced} were announced" if announced else ""),
             where="body",
-            hint="send the whole body at once; send .npy, which is shorter, on a slow line",
+            hint="send the whole body at once, and less on a slow line",
         ) from error
     return b"".join(chunks)
 
@@ -71,6 +83,11 @@ async def drain(receive: Receive, limit: int, seconds: float = DRAIN_SECONDS) ->
                     return
     except TimeoutError:
         return
+
+
+def kind_of(media_type: str) -> str:
+    """A `Content-Type` without its parameters."""
+    return media_type.partition(";")[0].strip().lower()
 
 
 def _length(headers: dict[bytes, bytes]) -> int:

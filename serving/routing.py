@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2b
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from recognizer.errors import NotFound, UsageError
 from recognizer.rollout.split import Mode, Split
 
 KEY_HEADER, ARM_HEADER, VERSION_HEADER = "X-Routing-Key", "X-Recognizer-Arm", "X-Recognizer-Version"
+CANARY, VERSION = "canary", "version"
+"""Parameters of the query that say who should answer."""
 LONGEST_KEY = 1024
 """Characters of the longest routing key; it is written to the prediction log."""
 
@@ -126,20 +128,38 @@ def _pinned(champion: int, split: Split | None, version: int) -> Choice:
     )
 
 
-def read_wish(headers: Mapping[bytes, bytes], query: bytes) -> Wish:
+def read_query(query: bytes, known: Collection[str]) -> dict[str, str]:
+    """The parameters of a query.
+
+    Args:
+        known: beside those that say who should answer.
+
+    Raises:
+        UsageError: a parameter that nobody knows, or one that is there twice.
+    """
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in (CANARY, VERSION, *known):
+            hint = f"these are known: {', '.join(sorted((CANARY, VERSION, *known)))}"
+            raise UsageError(f"has a parameter {name[:64]!r}, which means nothing here", where="query", hint=hint)
+        if name in found:
+            raise UsageError(f"says {name!r} twice", where="query", hint="say it once")
+        found[name] = value
+    return found
+
+
+def read_wish(headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> Wish:
     """The wish in a request's headers (lower-case names) and query; a header overrules the query.
 
     Raises:
         UsageError: a value that means nothing.
     """
     key, arm, version = (_header(headers, name) for name in (KEY_HEADER, ARM_HEADER, VERSION_HEADER))
-    asked = parse_qs(query.decode("latin-1")) if query else {}
-    if version is None and "version" in asked:
-        version = asked["version"][-1]
+    version = query.get(VERSION) if version is None else version
     if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise UsageError(f"has {len(key)} characters", where=KEY_HEADER, hint=f"send 1 to {LONGEST_KEY}")
     wish = Wish(key, None if arm is None else _arm(arm), None if version is None else _version(version))
-    return wish.or_canary("canary" in asked and _truth(asked["canary"][-1]))
+    return wish.or_canary(CANARY in query and _truth(query[CANARY]))
 
 
 def _header(headers: Mapping[bytes, bytes], name: str) -> str | None:
@@ -162,5 +182,5 @@ def _version(text: str) -> int:
 
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0"):
-        raise UsageError(f"{text!r} is neither true nor false", where="canary", hint="send ?canary=true")
+        raise UsageError(f"{text!r} is neither true nor false", where=CANARY, hint="send ?canary=true")
     return text.lower() in ("true", "1")

@@ -1,13 +1,14 @@
 """The BentoML service: the typed API, and the settings under which BentoML runs it.
 
-The plain functions are in `serving.worker` and `serving.action`; over HTTP `serving.door` calls them before BentoML's
-own route does. The route stays: it is what `bentoml.SyncHTTPClient` and `/docs.json` read the types from.
+The plain functions are in `serving.worker` and in each task's folder; over HTTP `serving.door` calls them before
+BentoML's own routes do. The routes stay: they are what `bentoml.SyncHTTPClient` and `/docs.json` read the types from.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+from pathlib import Path
 
 import bentoml
 import numpy as np
@@ -17,6 +18,8 @@ from recognizer.settings import Settings, load_settings
 from serving.action.answer import ActionAnswer, answer
 from serving.action.window import make_window
 from serving.door import Door
+from serving.pose.answer import PoseAnswer
+from serving.pose.answer import answer as pose_answer
 from serving.worker import Worker
 
 
@@ -31,7 +34,7 @@ from serving.worker import Worker
     traffic={"timeout": 15},
 )
 class RecognizerService:
-    """Recognizes what people do, with the model that is champion right now."""
+    """Finds people and recognizes what they do, with the models that are champions right now."""
 
     def __init__(self) -> None:
         settings = load_settings()
@@ -53,6 +56,11 @@ class RecognizerService:
     ) -> ActionAnswer:
         """Which action a window shows: keypoints [people][frames][17][2 or 3], visibility [people][frames][17]."""
         return answer(self._worker.router, make_window(keypoints, visibility), canary=canary)
+
+    @bentoml.api(route="/v1/pose")
+    def pose(self, image: Path) -> PoseAnswer:
+        """Who is in a picture, and where their joints are: a JPEG or PNG file."""
+        return pose_answer(self._worker.router, image.read_bytes())
 
     def __is_ready__(self) -> bool:
         return self._worker.ready()

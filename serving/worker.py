@@ -94,8 +94,8 @@ class Worker:
         self._loads = BackgroundLoader(loader, crumb=self.crumb)
         self._reconciler = Reconciler(self._desired, self._loads, self.releases, self.trials)
         self._recorder = Recorder(settings.database_url, settings.home.inputs, settings.retention)
-        self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases)
         self._endpoints = dict(find_endpoints().values())
+        self._desk = FeedbackDesk(settings.database_url, settings.retention, self.releases, self._endpoints)
         self._duties: tuple[Heartbeat, Controller] | None = None
         if desired is None:
             url = settings.database_url
@@ -176,6 +176,7 @@ class Worker:
                 label=noted.label,
                 confidence=noted.confidence,
                 recovered=answered.recovered,
+                answer=noted.answer,
             ),
             noted.inputs,
         )

@@ -23,8 +23,9 @@ import click
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Replay this data file (its held-out part, if any).")
 @click.option("--meta", type=click.Path(path_type=Path), help="JSON with `classes` and `subject_of` for --data.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the images that --data speaks of.")
 @click.option("--logged", is_flag=True, help="Replay what the service was asked last (inputs of the prediction log).")
-@click.option("--body", type=click.Choice(["npy", "json"]), default="npy", show_default=True, help="How to send them.")
+@click.option("--body", metavar="FORM", help="How to send them, where the task knows several ways: npy or json.")
 @click.option("--cameras", default=0, help="Share the requests unequally among so many X-Routing-Keys.")
 @click.option("--feedback", default=0.0, help="Share of the answers to which the truth is sent back, where known.")
 @click.option("--connections", default=64, show_default=True, help="At most so many at once.")
@@ -46,8 +47,9 @@ def traffic(
     arrivals: str,
     data: Path | None,
     meta: Path | None,
+    images: Path | None,
     logged: bool,
-    body: str,
+    body: str | None,
     cameras: int,
     feedback: float,
     connections: int,
@@ -57,8 +59,8 @@ def traffic(
 ) -> None:
     """Send traffic of TASK to a running service, and show what became of it by arm and version.
 
-    Replays recorded windows: of --data, or of --logged requests, else of the newest snapshot's test set, else of
-    synthetic people. Late answers do not slow the requests down, and a latency counts from when its request was due.
+    Replays recorded cases: of --data, or of --logged requests, else of the newest snapshot's test set, else synthetic
+    ones. Late answers do not slow the requests down, and a latency counts from when its request was due.
     Ctrl-C ends it with the report of what was done.
 
     Ends with exit code 1 when a request failed.
@@ -66,24 +68,27 @@ def traffic(
     from flows.command.session import begin
     from flows.command.terminal import show_traffic
     from flows.progress import progress_bar
-    from flows.recordings import Body, find_recordings, logged_recordings
+    from flows.recordings import find_recordings, logged_recordings
     from flows.traffic import replay
     from recognizer.errors import UsageError
+    from recognizer.ingest.origin import DataFile
     from recognizer.traffic import Arrivals, Tally, TrafficPlan
 
     settings = begin()
     if logged and data is not None:
         raise UsageError("--logged and --data are two sources", hint="give one of them")
     recordings = (
-        logged_recordings(settings, task, Body(body))
+        logged_recordings(settings, task, body)
         if logged
-        else find_recordings(settings, task, data=data, meta=meta, body=Body(body))
+        else find_recordings(
+            settings, task, data=None if data is None else DataFile(data, meta, images=images), form=body
+        )
     )
     plan = TrafficPlan(
         url=url or f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}",  # noqa: S104
-        windows=recordings.windows,
+        cases=recordings.cases,
         task=task,
-        media_type=Body(body).media_type,
+        media_type=recordings.media_type,
         rate=rate,
         seconds=seconds if seconds is not None or requests is not None else 60.0,
         requests=requests,

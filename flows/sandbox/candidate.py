@@ -23,7 +23,7 @@ def try_candidate(
     Args:
         exported: folder with the candidate's `model.onnx`, as `load_predictor(task)` takes it.
         champion: package folder of the champion it is to shadow; None when there is none of its classes.
-        snapshot: folder of the snapshot, whose training windows stand in for what was never recorded.
+        snapshot: folder of the snapshot, whose training cases stand in for what was never recorded.
 
     Raises:
         StorageError: there is no room for the sandbox, or the store cannot be read.
@@ -32,7 +32,7 @@ def try_candidate(
     limits = SandboxLimits(requests=gate.requests, memory_mb=int(gate.memory_mb))
     predictor = load_predictor(card.task)(exported, threads=settings.session_threads)
     try:
-        expected = offline_answers(predictor, card.task, requests.windows, requests.media_type)
+        expected = offline_answers(predictor, card.task, requests.cases, requests.media_type)
     except PluginError as error:  # what fails here would fail in service
         return SandboxRun(requests.source, requests.recorded, limits.memory_mb, problem=f"offline: {error.what}")
     return run_in_sandbox(

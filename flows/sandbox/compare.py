@@ -19,7 +19,7 @@ class Comparison:
     Args:
         endpoint: reads the task's answers.
         classes: names, in the order of the model's answers.
-        expected: what it has to answer to the n windows of a plan.
+        expected: what it has to answer to the n cases of a plan.
         digest: of the model that has to answer.
     """
 
@@ -37,10 +37,10 @@ class Comparison:
 
     def of(self, plan: TrafficPlan) -> OnContent:
         """What to call with every answer to this plan's requests."""
-        window = write_schedule(plan).window
+        case = write_schedule(plan).case
 
         def add(number: int, content: Mapping[str, Any]) -> None:
-            self.add(content, chosen(self._expected, [int(window[number])]))
+            self.add(content, chosen(self._expected, [int(case[number])]))
 
         return add
 

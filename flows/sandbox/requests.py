@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.measuring import ask
-from flows.recordings import Body, logged_recordings, make_recordings
+from flows.recordings import logged_recordings, make_recordings
 from recognizer.answers import Answers, joined
 from recognizer.errors import NoStore, NotFound
 from recognizer.settings import Settings
-from recognizer.snapshot import read_set
 from recognizer.store import open_store, predictions
-from recognizer.tasks import Predictor
-from recognizer.traffic import Window
-from serving.endpoint import Endpoint, find_endpoints
+from recognizer.tasks import Predictor, load_evaluator
+from recognizer.traffic import Sent
+from serving.endpoint import load_endpoint
 
 LEAST_RECORDED = 100
-"""With fewer recorded inputs, training windows are sent instead: a few requests again and again show little."""
+"""With fewer recorded inputs, training cases are sent instead: a few requests again and again show little."""
 LEAST_RATE = 50.0
 """Requests a second, however little was recorded."""
 MOST_DIFFERENT = 200
@@ -34,22 +33,22 @@ class Requests:
     """What is sent.
 
     Attributes:
-        windows: the bodies, of which each may be sent several times.
+        cases: the bodies, of which each may be sent several times.
         source: where they came from, in words.
-        recorded: whether they are recorded traffic; else they are training windows.
+        recorded: whether they are recorded traffic; else they are training cases.
         rate: requests a second: the recorded rate, `LEAST_RATE` at least.
         media_type: of the bodies.
     """
 
-    windows: tuple[Window, ...]
+    cases: tuple[Sent, ...]
     source: str
     recorded: bool
     rate: float
-    media_type: str = Body.NPY.media_type
+    media_type: str
 
 
 def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float | None = None) -> Requests:
-    """The newest recorded requests of a task; without enough of them, windows it was trained on.
+    """The newest recorded requests of a task; without enough of them, cases it was trained on.
 
     The frozen test set is never read: what is sent here is kept in logs, and the test set is for the gates alone.
     The log keeps all inputs that were unsure or the challenger's and a sample of the rest, so hard ones are frequent.
@@ -59,7 +58,7 @@ def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float |
         now: seconds since 1970; default: the clock's.
 
     Raises:
-        InputError: nobody is seen in any training window.
+        InputError: no training case can be sent.
         NotFound, FormatError: the snapshot is not there, or damaged.
         StorageError: the store cannot be read.
     """
@@ -68,11 +67,12 @@ def find_requests(settings: Settings, task: str, snapshot: Path, *, now: float |
         logged = logged_recordings(settings, task, most=MOST_DIFFERENT)
     except (NotFound, NoStore):  # nothing was ever served here
         logged = None
-    if logged is not None and len(logged.windows) >= LEAST_RECORDED:
-        return Requests(logged.windows, logged.source, True, rate)
-    found = "no prediction log yet" if logged is None else f"only {len(logged.windows)} recorded inputs"
-    training = make_recordings(read_set(snapshot, "train"), f"training set ({found})", most=MOST_DIFFERENT)
-    return Requests(training.windows, training.source, False, rate)
+    if logged is not None and len(logged.cases) >= LEAST_RECORDED:
+        return Requests(logged.cases, logged.source, True, rate, logged.media_type)
+    found = "no prediction log yet" if logged is None else f"only {len(logged.cases)} recorded inputs"
+    cases = load_evaluator(task).load(snapshot, "train")
+    training = make_recordings(task, cases, f"training set ({found})", most=MOST_DIFFERENT)
+    return Requests(training.cases, training.source, False, rate, training.media_type)
 
 
 def recorded_rate(settings: Settings, task: str, now: float) -> float:
@@ -89,9 +89,7 @@ def recorded_rate(settings: Settings, task: str, now: float) -> float:
         return predictions.busiest(store, task, since=now - RECENT_SECONDS, seconds=RATE_SECONDS) / RATE_SECONDS
 
 
-def offline_answers(
-    predictor: Predictor, task: str, windows: Sequence[Window], media_type: str = Body.NPY.media_type
-) -> Answers:
+def offline_answers(predictor: Predictor, task: str, cases: Sequence[Sent], media_type: str) -> Answers:
     """What a model has to answer to n requests, each case alone, as the service asks it.
 
     The bodies are read by the service's own reader, so that the model gets the very arrays that it gets in service.
@@ -101,18 +99,6 @@ def offline_answers(
         InputError: a body that the service would refuse.
         PluginError: the model failed.
     """
-    endpoint = endpoint_of(task)
-    cases = (endpoint.read(window.content, media_type).case for window in windows)
-    return joined([ask(predictor, predictor.inputs([case])) for case in cases])
-
-
-def endpoint_of(task: str) -> Endpoint:
-    """The task's door.
-
-    Raises:
-        NotFound: the service has no address for it.
-    """
-    endpoints = dict(find_endpoints().values())
-    if task not in endpoints:
-        raise NotFound(f"the service has no address for task {task!r}", hint="name an `endpoint` in its predictor")
-    return endpoints[task]
+    endpoint = load_endpoint(task)
+    asked = (endpoint.read(case.content, media_type, {}).case for case in cases)
+    return joined([ask(predictor, predictor.inputs([case])) for case in asked])

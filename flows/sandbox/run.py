@@ -19,7 +19,7 @@ import structlog
 
 from flows.sandbox.compare import Comparison
 from flows.sandbox.home import SandboxHome, furnish, sandbox_folder
-from flows.sandbox.requests import Requests, endpoint_of
+from flows.sandbox.requests import Requests
 from flows.sandbox.service import LOOK_SECONDS, Broken, SandboxService, serving
 from flows.traffic import OnContent, replay
 from recognizer.answers import Answers
@@ -30,6 +30,7 @@ from recognizer.rollout.state import Phase
 from recognizer.settings import Settings
 from recognizer.store import evidence, open_store, rollouts
 from recognizer.traffic import Answer, Arrivals, TrafficPlan, TrafficReport
+from serving.endpoint import load_endpoint
 
 REQUESTS = 1000
 SHADOWS = 200
@@ -93,19 +94,19 @@ def run_in_sandbox(
         settings: of production, for what makes a difference to a model; its home and its store are not touched.
         model: the candidate's ONNX file; `card` is its card: the package has the digest that production's will have.
         champion: package folder of the model that serves; None when there is none, or when it knows other classes.
-        expected: the candidate's offline answers to `requests.windows`, in the order of `classes`.
+        expected: the candidate's offline answers to `requests.cases`, in the order of `classes`.
         classes: of the data, in their order; by default the card's, which then cannot be found wrong.
 
     Raises:
-        UsageError: `expected` is not of these windows.
+        UsageError: `expected` is not of these cases.
         InputError: there is no model.
         StorageError: there is no room for the sandbox.
     """
     classes = card.classes if classes is None else tuple(classes)
     counts = {name: len(array) for name, array in expected.items()}
-    if set(counts.values()) != {len(requests.windows)}:
+    if set(counts.values()) != {len(requests.cases)}:
         raise UsageError(
-            f"holds {counts} answers, expected {len(requests.windows)}",
+            f"holds {counts} answers, expected {len(requests.cases)}",
             where="expected",
             hint="compute it for these requests, with the candidate",
         )
@@ -113,7 +114,7 @@ def run_in_sandbox(
     run = SandboxRun(requests.source, requests.recorded, limits.memory_mb)
     with sandbox_folder() as folder:
         sandbox = furnish(folder / "home", task, model, card, champion)
-        comparison = Comparison(task, endpoint_of(task), classes, expected, sandbox.candidate)
+        comparison = Comparison(task, load_endpoint(task), classes, expected, sandbox.candidate)
         run = _Run(settings, sandbox, folder, requests, comparison, limits, began).all(run)
     run = replace(run, seconds=time.monotonic() - began)
     log.info("tried in the sandbox", task=task, digest=sandbox.candidate, **run.as_dict())
@@ -175,7 +176,7 @@ class _Run:
     def _plan(self, service: SandboxService, count: int, rate: float, arm: str | None) -> TrafficPlan:
         return TrafficPlan(
             url=service.url,
-            windows=self.requests.windows,
+            cases=self.requests.cases,
             task=self.comparison.task,
             media_type=self.requests.media_type,
             rate=rate,

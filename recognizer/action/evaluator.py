@@ -23,7 +23,7 @@ from recognizer.golden import read_golden
 from recognizer.ingest.meta import Meta, read_meta
 from recognizer.ingest.origin import DataFile, Generated, Origin
 from recognizer.ingest.read import read_recorded
-from recognizer.ingest.recorded import Recorded
+from recognizer.ingest.recorded import TEST, Recorded
 from recognizer.ingest.split import cut
 from recognizer.params import StageParams
 from recognizer.perturbation import CHANGES
@@ -104,8 +104,9 @@ class ActionEvaluator:
         split = cut(recorded, validation_share=share, seed=seed)
         return write_snapshot(split, destination, task=self.task, source=recorded.source)
 
-    def read(self, file: DataFile, classes: Sequence[str]) -> SequenceSet:
-        return self._recorded(file, tuple(classes)).sequences
+    def read(self, file: DataFile, classes: Sequence[str] | None = None, *, held_out: bool = False) -> SequenceSet:
+        recorded = self._recorded(file, None if classes is None else tuple(classes))
+        return recorded.part(TEST) if held_out and recorded.split.get(TEST) else recorded.sequences
 
     @staticmethod
     def _recorded(file: DataFile, classes: tuple[str, ...] | None = None) -> Recorded:

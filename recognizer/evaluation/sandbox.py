@@ -39,7 +39,7 @@ class SandboxRun:
 
     Attributes:
         source: where the requests came from, in words.
-        recorded: whether they are recorded traffic; else they are training windows.
+        recorded: whether they are recorded traffic; else they are training cases.
         requests: sent to the candidate.
         failed: requests without an answer, by kind (`recognizer.traffic.report`), the most frequent first.
         examples: one message for each kind of failure.

@@ -143,7 +143,8 @@ class PoseEvaluator:
             warnings=(*labelled.warnings, doubt),
         )
 
-    def read(self, file: DataFile, classes: Sequence[str]) -> Sequence[Scene]:
+    def read(self, file: DataFile, classes: Sequence[str] | None = None, *, held_out: bool = False) -> Sequence[Scene]:
+        """A file of COCO has neither another class nor a split."""
         labelled = read_coco(file.path)
         return tuple(read_images(find_images(labelled, _folder_of(file)), _folder_of(file)))
 

@@ -19,6 +19,8 @@ from recognizer.store.schema import feedback
 
 WORKER = "feedback"
 """Who a batch of evidence is from that counts feedback."""
+SHOWN = 100
+"""Characters of a truth that a message shows."""
 MOST = 1000
 """Feedback that is looked at in one go."""
 
@@ -29,6 +31,7 @@ class Feedback:
 
     Attributes:
         number: in the order in which it was given.
+        truth: a label, or JSON of what the task calls a correction.
         misread: whether the answer was wrong.
         batch: number of the batch of evidence that counts it; None: none does.
         given_at: seconds since 1970.
@@ -46,8 +49,11 @@ class Feedback:
     given_at: float
 
 
-def give(store: Store, prediction: Prediction, truth: str) -> tuple[Feedback, bool]:
+def give(store: Store, prediction: Prediction, truth: str, *, misread: bool | None = None) -> tuple[Feedback, bool]:
     """Note the truth about an answer; the same truth again changes nothing.
+
+    Args:
+        misread: whether the answer was wrong; by default that is so when its label is another.
 
     Returns:
         The feedback, and whether it is new.
@@ -61,7 +67,7 @@ def give(store: Store, prediction: Prediction, truth: str) -> tuple[Feedback, bo
         if known is not None:
             if known.truth != truth:
                 raise Conflict(
-                    f"the truth of this prediction was told as {known.truth!r} before, now it is {truth!r}",
+                    f"the truth of this prediction was told as {_short(known.truth)} before, now it is {_short(truth)}",
                     where=f"prediction {prediction.id}",
                     hint="the first one stands; correct it in the data of the next night",
                 )
@@ -74,7 +80,7 @@ def give(store: Store, prediction: Prediction, truth: str) -> tuple[Feedback, bo
                 arm=prediction.arm,
                 digest=prediction.digest,
                 truth=truth,
-                misread=prediction.label != truth,
+                misread=prediction.label != truth if misread is None else misread,
                 given_at=database_now(),
             )
         )
@@ -130,6 +136,10 @@ def _uncounted(rollout: int) -> Select[Any]:
 
 def _labelled(rows: Sequence[Row[Any]]) -> ArmCounts:
     return ArmCounts(labelled=len(rows), bad={"misread": sum(row.misread for row in rows)})
+
+
+def _short(truth: str) -> str:
+    return repr(truth if len(truth) <= SHOWN else truth[:SHOWN] + "…")
 
 
 def _feedback(row: Row[Any]) -> Feedback:

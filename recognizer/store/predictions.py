@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import BigInteger, Row, cast, delete, func, select, update
@@ -25,7 +24,7 @@ def append(store: Store, rows: Sequence[Prediction]) -> None:
     with store.write() as connection:
         insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
         statement = insert(predictions).on_conflict_do_nothing(index_elements=["id"])
-        connection.execute(statement, [asdict(row) for row in rows])
+        connection.execute(statement, [vars(row) for row in rows])
 
 
 def find(store: Store, id: str) -> Prediction | None:

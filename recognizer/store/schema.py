@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision this code knows, oldest first; the last is the one it works with."""
 
 REVISION_TABLE = "recognizer_schema"
@@ -271,6 +271,7 @@ predictions = Table(
     Column("confidence", Double, nullable=False),
     Column("recovered", Boolean, nullable=False),
     Column("inputs", Text),
+    Column("answer", JSON(none_as_null=True)),  # NULL: the label is all of it
 )
 Index("ix_predictions_task_at", predictions.c.task, predictions.c.at)
 Index("ix_predictions_routing_key", predictions.c.routing_key)

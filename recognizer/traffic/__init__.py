@@ -1,6 +1,6 @@
 """Traffic for a running service, decided purely; `flows.traffic.replay` sends it."""
 
-from recognizer.traffic.plan import Arrivals, Schedule, TrafficPlan, Window, arrival_times, write_schedule
+from recognizer.traffic.plan import Arrivals, Schedule, Sent, TrafficPlan, arrival_times, write_schedule
 from recognizer.traffic.report import (
     ANSWER,
     CONNECTION,
@@ -24,10 +24,10 @@ __all__ = [
     "Latency",
     "Part",
     "Schedule",
+    "Sent",
     "Tally",
     "TrafficPlan",
     "TrafficReport",
-    "Window",
     "arrival_times",
     "summarize",
     "write_schedule",

@@ -8,9 +8,10 @@ client that waits for one answer before it sends the next would charge it with o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,11 +32,11 @@ class Arrivals(StrEnum):
     """Evenly spaced."""
 
 
-class Window(NamedTuple):
-    """What one request sends, and what a right answer says (None when nobody knows)."""
+class Sent(NamedTuple):
+    """A case as a request sends it, and what feedback on its answer would tell (None: nobody knows what is true)."""
 
     content: bytes
-    truth: str | None
+    truth: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TrafficPlan:
 
     Attributes:
         url: of the service, `http://host:port`; requests go to `/v1/<task>` below it.
-        windows: the bodies, replayed again and again in an order drawn by `seed`.
+        cases: the bodies, replayed again and again in an order drawn by `seed`.
         media_type: of the bodies.
         rate: requests a second, on average.
         seconds, requests: the plan ends with whichever comes first; one of them is needed.
@@ -56,11 +57,11 @@ class TrafficPlan:
         feedback_delay: seconds between an answer and its feedback; services log predictions off the request path.
 
     Raises:
-        UsageError: a value out of its range, an address that is none, or no windows.
+        UsageError: a value out of its range, an address that is none, or no cases.
     """
 
     url: str
-    windows: tuple[Window, ...] = field(repr=False)
+    cases: tuple[Sent, ...] = field(repr=False)
     task: str = "action"
     media_type: str = "application/x-npy"
     rate: float = 50.0
@@ -99,8 +100,8 @@ class TrafficPlan:
                 where="traffic",
                 hint="ask for less, several times",
             )
-        if not self.windows:
-            raise UsageError("there is nothing to send", where="windows", hint="give at least one window")
+        if not self.cases:
+            raise UsageError("there is nothing to send", where="cases", hint="give at least one case")
         _check_url(self.url)
 
 
@@ -120,13 +121,13 @@ class Schedule(NamedTuple):
 
     Attributes:
         due: (n,) seconds from the beginning, ascending.
-        window: (n,) index of the window to send.
+        case: (n,) index of the case to send.
         camera: (n,) index of the camera; -1 without cameras.
         feedback: (n,) whether the truth is sent back, where it is known.
     """
 
     due: NDArray[np.float64]
-    window: NDArray[np.intp]
+    case: NDArray[np.intp]
     camera: NDArray[np.intp]
     feedback: NDArray[np.bool_]
 
@@ -139,13 +140,13 @@ def write_schedule(plan: TrafficPlan) -> Schedule:
     if plan.cameras:
         weights = 1 / np.arange(1, plan.cameras + 1)
         camera = draw.choice(plan.cameras, len(due), p=weights / weights.sum())
-        window = _windows_of_cameras(camera, plan.cameras, len(plan.windows))
+        case = _cases_of_cameras(camera, plan.cameras, len(plan.cases))
     else:
-        rounds = -(-len(due) // len(plan.windows))
-        orders = np.tile(np.arange(len(plan.windows)), (rounds, 1))
-        window = shuffle.permuted(orders, axis=1).ravel()[: len(due)]
+        rounds = -(-len(due) // len(plan.cases))
+        orders = np.tile(np.arange(len(plan.cases)), (rounds, 1))
+        case = shuffle.permuted(orders, axis=1).ravel()[: len(due)]
     feedback = np.random.default_rng([plan.seed, 4]).random(len(due)) < plan.feedback
-    return Schedule(due, window, camera, feedback)
+    return Schedule(due, case, camera, feedback)
 
 
 def arrival_times(plan: TrafficPlan, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -162,12 +163,12 @@ def arrival_times(plan: TrafficPlan, generator: np.random.Generator) -> NDArray[
     return times[times < end][: plan.requests]
 
 
-def _windows_of_cameras(camera: NDArray[np.intp], cameras: int, windows: int) -> NDArray[np.intp]:
-    """Each camera goes round in a block of neighbouring windows: what it sees, and errs in, resembles itself."""
-    blocks = np.array_split(np.arange(windows), min(cameras, windows))
-    window = np.empty(len(camera), np.intp)
+def _cases_of_cameras(camera: NDArray[np.intp], cameras: int, cases: int) -> NDArray[np.intp]:
+    """Each camera goes round in a block of neighbouring cases: what it sees, and errs in, resembles itself."""
+    blocks = np.array_split(np.arange(cases), min(cameras, cases))
+    case = np.empty(len(camera), np.intp)
     for number in range(cameras):
         (mine,) = np.nonzero(camera == number)
         block = blocks[number % len(blocks)]
-        window[mine] = block[np.arange(len(mine)) % len(block)]
-    return window
+        case[mine] = block[np.arange(len(mine)) % len(block)]
+    return case

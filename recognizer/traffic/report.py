@@ -28,7 +28,7 @@ class Answer(NamedTuple):
         failure: its kind; None when it was answered.
         arm, version, generation: who answered; None where the answer does not say.
         recovered: the challenger failed, and the champion answered in its place.
-        correct: None when the truth is not known, or no class of the model that answered.
+        correct: None when the truth is not known, or nothing that the model could have answered.
         camera: None without cameras.
     """
 
@@ -78,7 +78,7 @@ class Part:
 
     Attributes:
         share: of all answers.
-        judged, correct: answers whose truth is known, and those of them that said it.
+        judged, correct: answers whose truth is known, and those of them that were right.
     """
 
     answers: int

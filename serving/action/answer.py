@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import (
     Any,
+    ClassVar,
     NotRequired,  # pydantic cannot read typing.TypedDict before Python 3.12
 )
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from recognizer.action.evaluator import SCORES
-from recognizer.errors import FormatError
-from serving.action.body import read_window
+from recognizer.errors import FormatError, LabelError
+from recognizer.predictions import Prediction as Logged
+from recognizer.sequences import SkeletonSequence
+from recognizer.traffic import Sent
+from serving.action.body import JSON, NPY, read_window, write_window
 from serving.action.window import ActionWindow
-from serving.endpoint import Asked, Heard, Noted
+from serving.endpoint import Asked, Correction, Heard, ModelName, Noted
 from serving.endpoint import named as named_by
+from serving.intake import kind_of
 from serving.router import Answered, Router
 from serving.routing import NO_WISH
 
-
-class ModelName(TypedDict):
-    """Which model answered."""
-
-    name: str
-    version: int
-    digest: str
+LONGEST_TRUTH = 200
 
 
 class ActionAnswer(TypedDict):
@@ -48,8 +48,12 @@ class ActionAnswer(TypedDict):
 class ActionEndpoint:
     """`/v1/action`: a window in, an `ActionAnswer` out."""
 
-    def read(self, body: bytes, media_type: str) -> Asked:
-        window, canary = read_window(body, media_type)
+    parameters: ClassVar[tuple[str, ...]] = ()
+    smaller = "send fewer frames, or .npy"
+    forms: ClassVar[Mapping[str, str]] = {"npy": NPY[0], "json": JSON}
+
+    def read(self, body: bytes, media_type: str, query: Mapping[str, str]) -> Asked:
+        window, canary = read_window(body, kind_of(media_type))
         return Asked(window, canary)
 
     def write(self, answered: Answered) -> dict[str, Any]:
@@ -79,11 +83,39 @@ class ActionEndpoint:
             row[classes.index(named)] = np.nextafter(row.max(), np.inf)
         return Heard({SCORES: row[None]}, bool(consistent))
 
+    def agrees(self, content: Mapping[str, Any], truth: Mapping[str, Any]) -> bool | None:
+        scores, name = content.get("scores"), truth["truth"]
+        if not isinstance(scores, dict) or name not in scores:
+            return None
+        return bool(content.get("action") == name)
+
+    def request(self, case: SkeletonSequence, classes: Sequence[str], form: str) -> Sent | None:
+        """None where nobody is seen."""
+        if not case.visibility.any():
+            return None
+        content = write_window(case.keypoints, case.visibility, self.forms[form])
+        return Sent(content, {"truth": classes[case.label]})
+
+    def logged(self, inputs: Mapping[str, NDArray[Any]], form: str) -> bytes:
+        return write_window(inputs["keypoints"], inputs["visibility"], self.forms[form])
+
     def note(self, answered: Answered) -> Noted:
         scores, window = answered.prediction.answers[SCORES][0], answered.case
         best = int(scores.argmax())
         arrays = {"keypoints": window.keypoints, "visibility": window.visibility}
         return Noted(answered.classes[best], float(scores[best]), arrays)
+
+    def correction(self, told: Mapping[str, Any], logged: Logged, classes: Sequence[str] | None) -> Correction:
+        """`truth` is the name of a class."""
+        truth, hint = told.get("truth"), 'send {"prediction_id": "...", "truth": "..."}'
+        if set(told) != {"truth"}:
+            raise FormatError("is no JSON object of prediction_id and truth", where="body", hint=hint)
+        if not isinstance(truth, str) or not 0 < len(truth) <= LONGEST_TRUTH:
+            raise FormatError(f"is no text of 1 to {LONGEST_TRUTH} characters", where="truth", hint=hint)
+        if classes is not None and truth not in classes:
+            hint = f"send one of {', '.join(classes)}"
+            raise LabelError(f"version {logged.version} knows no {truth!r}", where="truth", hint=hint)
+        return Correction(truth, truth == logged.label)
 
 
 def answer(router: Router, window: ActionWindow, *, canary: bool = False) -> ActionAnswer:

@@ -37,13 +37,7 @@ class Pictured(Protocol):
 
 @dataclass(frozen=True)
 class PosePrediction(Prediction):
-    """Answers of one model for n pictures: the arrays of `recognizer.pose.answers`, and `UNNOTICED`.
-
-    Attributes:
-        recovered: the GPU was full, and the CPU answered instead.
-    """
-
-    recovered: bool = False
+    """Answers of one model for n pictures: the arrays of `recognizer.pose.answers`, and `UNNOTICED`."""
 
     @classmethod
     def of(

@@ -185,6 +185,7 @@ class SmallHome:
     home: Home
     signer: Signer
     digests: dict[int, str] = field(default_factory=dict)
+    tasks: dict[int, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -202,7 +203,9 @@ class SmallHome:
         bias = [4.0 + 0.01 * version if i == version % 3 else 0.0 for i in range(3)]
         path = self.home.root / f"model-{version}.onnx"
         onnx.save(model or tiny_model(bias), path)
-        self.digests[version] = self.packages.build(path, tiny_card(seed=version, **card), self.signer)
+        described = tiny_card(seed=version, **card)
+        self.tasks[version] = described.task
+        self.digests[version] = self.packages.build(path, described, self.signer)
         return self.digests[version]
 
     def bless(self, version: int) -> None:
@@ -222,9 +225,10 @@ class SmallHome:
         """Register the version and make it champion, whatever it is worth."""
         opened = store or open_store(self.url)
         digest = self.digests[version]
+        task = self.tasks[version]
         versions.record(
             opened,
-            task="action",
+            task=task,
             version=version,
             digest=digest,
             snapshot="0" * 64,
@@ -232,10 +236,10 @@ class SmallHome:
             verdict="PASSED",
             metrics={},
         )
-        before = read_served(opened).champions.get("action")
+        before = read_served(opened).champions.get(task)
         champion = promote(
             opened,
-            task="action",
+            task=task,
             version=version,
             digest=digest,
             expected=before.digest if before else None,

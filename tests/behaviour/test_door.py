@@ -187,6 +187,13 @@ def test_addresses(served, method, path, status):
     assert bool(response.content) == (method != "HEAD")
 
 
+@pytest.mark.parametrize("query", ["draw=png", "canary=1&canary=1", "canary=perhaps"])
+def test_a_query_that_means_nothing(served, query):
+    response = served.client.request("POST", f"/v1/action?{query}", npy(WINDOW), NPY)
+    assert (response.status_code, response.json()["error"]) == (400, "UsageError")
+    assert response.json()["next"]
+
+
 def test_the_front_page_names_what_there_is(served):
     content = served.client.get("/").json()
     assert content["name"] == "recognizer"

@@ -213,7 +213,7 @@ def test_from_a_body_to_an_answer(folder):
     Image.new("RGB", (192, 128), "white").save(file, "JPEG", exif=exif)
     body = b"--edge\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n%b\r\n--edge--" % file.getvalue()
     endpoint = PoseEndpoint()
-    case = endpoint.read(body, "multipart/form-data; boundary=edge").case
+    case = endpoint.read(body, "multipart/form-data; boundary=edge", {}).case
     prediction = ask(PosePredictor(folder(), threads=1), case)
     servable = SimpleNamespace(task="pose", version=1, digest="d")
     answered = SimpleNamespace(

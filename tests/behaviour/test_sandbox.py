@@ -26,9 +26,10 @@ from recognizer.keys import Keyring
 from recognizer.settings import Settings
 from recognizer.store.processes import this_process
 from recognizer.tasks import load_predictor
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.staging import sweep
 
+NPY = "application/x-npy"
 PATIENCE = 60
 CHAMPION, CANDIDATE, BAD, DAMAGED = 1, 2, 3, 5
 WINDOWS, WRONG = 20, 5
@@ -40,7 +41,7 @@ def window(number, visibility):
     keypoints[..., 2] = visibility
     file = io.BytesIO()
     np.save(file, keypoints)
-    return Window(file.getvalue(), None)
+    return Sent(file.getvalue(), None)
 
 
 SURE = tuple(window(number, 1.0) for number in range(WINDOWS))
@@ -57,7 +58,7 @@ def wait_for(condition, what):
 
 
 def scores_of(small, version, windows):
-    return offline_answers(load_predictor("action")(small.folder(version), threads=1), "action", windows)
+    return offline_answers(load_predictor("action")(small.folder(version), threads=1), "action", windows, NPY)
 
 
 def candidate(small, version):
@@ -70,7 +71,7 @@ def try_out(small, version, windows, expected, champion=None):
         task="action",
         **candidate(small, version),
         champion=None if champion is None else small.folder(champion),
-        requests=Requests(windows, "made for this test", False, 100.0),
+        requests=Requests(windows, "made for this test", False, 100.0, NPY),
         expected=expected,
         limits=LIMITS,
     )
@@ -211,7 +212,7 @@ from flows.sandbox.requests import Requests
 from flows.sandbox.run import run_in_sandbox
 from recognizer.package import PackageStore
 from recognizer.settings import load_settings
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 packages = PackageStore(Path(sys.argv[1]))
 run_in_sandbox(
     load_settings(),
@@ -219,7 +220,7 @@ run_in_sandbox(
     model=packages.path(sys.argv[2]) / "model.onnx",
     card=packages.card(sys.argv[2]),
     champion=None,
-    requests=Requests((Window(b"", None),), "nothing", False, 50.0),
+    requests=Requests((Sent(b"", None),), "nothing", False, 50.0, "application/x-npy"),
     expected={"scores": np.zeros((1, 3), np.float32)},
 )
 """

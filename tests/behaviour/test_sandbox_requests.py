@@ -1,4 +1,4 @@
-"""What a candidate is asked in the sandbox: recorded requests, or training windows, and never the frozen test set."""
+"""What a candidate is asked in the sandbox: recorded requests, or training cases, and never the frozen test set."""
 
 import io
 
@@ -17,10 +17,11 @@ from recognizer.settings import Settings
 from recognizer.snapshot import write_snapshot
 from recognizer.store import open_store, predictions
 from recognizer.tasks import load_predictor
-from recognizer.traffic import Window
+from recognizer.traffic import Sent
 from serving.action.body import read_window
 from serving.action.window import make_window
 
+NPY = "application/x-npy"
 NOW = 1_800_000_000.0
 CLASSES = ("standing", "walking")
 
@@ -69,19 +70,19 @@ def log_answers(settings, count, *, kept, at=NOW - 10, task="action"):
 @pytest.mark.parametrize(
     ("kept", "recorded", "source", "places"),
     [
-        (None, False, "4 windows, training set (no prediction log yet)", {100, 101, 102, 103}),
-        (0, False, "4 windows, training set (no prediction log yet)", {100, 101, 102, 103}),
-        (3, False, "4 windows, training set (only 3 recorded inputs)", {100, 101, 102, 103}),
-        (LEAST_RECORDED, True, f"{LEAST_RECORDED} windows, prediction log", {400}),
+        (None, False, "4 cases, training set (no prediction log yet)", {100, 101, 102, 103}),
+        (0, False, "4 cases, training set (no prediction log yet)", {100, 101, 102, 103}),
+        (3, False, "4 cases, training set (only 3 recorded inputs)", {100, 101, 102, 103}),
+        (LEAST_RECORDED, True, f"{LEAST_RECORDED} cases, prediction log", {400}),
     ],
 )
-def test_recorded_requests_or_training_windows(tmp_path, snapshot, kept, recorded, source, places):
+def test_recorded_requests_or_training_cases(tmp_path, snapshot, kept, recorded, source, places):
     settings = Settings(home=tmp_path / "home")
     if kept is not None:
         log_answers(settings, LEAST_RECORDED, kept=kept)
     found = find_requests(settings, "action", snapshot, now=NOW)
     assert (found.recorded, found.source, found.rate) == (recorded, source, LEAST_RATE)
-    asked = [read_window(window.content, found.media_type)[0] for window in found.windows]
+    asked = [read_window(window.content, found.media_type)[0] for window in found.cases]
     assert {int(one.keypoints[0, 0, 0, 0]) for one in asked} == places
     assert settings.home.store.exists() is (kept is not None)  # who only reads makes no store
 
@@ -110,8 +111,8 @@ def test_offline_answers_are_those_of_the_very_bodies(small_home):
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     people = np.random.default_rng(0).uniform(1, 500, (3, 2, 30, 17, 3)).astype(np.float32)
     people[..., 2] = 0.7
-    bodies = [Window(npy(one), None) for one in people]
-    found = offline_answers(predictor, "action", bodies)
+    bodies = [Sent(npy(one), None) for one in people]
+    found = offline_answers(predictor, "action", bodies, NPY)
     cases = [make_window(one) for one in people]
     alone = [predictor.predict(predictor.inputs([case])).answers[SCORES] for case in cases]
     np.testing.assert_array_equal(found[SCORES], np.concatenate(alone))
@@ -120,10 +121,10 @@ def test_offline_answers_are_those_of_the_very_bodies(small_home):
 
 @pytest.mark.parametrize(
     ("task", "body", "error"),
-    [("pose", b"", NotFound), ("action", b"no array", InputError)],
+    [("dance", b"", NotFound), ("action", b"no array", InputError)],
 )
 def test_what_cannot_be_asked(small_home, task, body, error):
     small_home.package(1)
     predictor = load_predictor("action")(small_home.folder(1), threads=1)
     with pytest.raises(error):
-        offline_answers(predictor, task, [Window(body, None)])
+        offline_answers(predictor, task, [Sent(body, None)], NPY)

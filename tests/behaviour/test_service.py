@@ -314,9 +314,13 @@ def test_no_way_around_the_door(service, path, media_type):
 
 def test_the_schema_names_the_types(service):
     routes = service.request("GET", "/schema.json")[1]["routes"]
-    assert [route["route"] for route in routes] == ["/v1/action"]
-    assert routes[0]["input"]["required"] == ["keypoints"]
-    assert set(routes[0]["output"]["properties"]) >= {"prediction_id", "model", "scores"}
+    known = {route["route"]: route for route in routes}
+    assert {path: route["input"]["required"] for path, route in known.items()} == {
+        "/v1/action": ["keypoints"],
+        "/v1/pose": ["image"],
+    }
+    assert set(known["/v1/action"]["output"]["properties"]) >= {"prediction_id", "model", "scores"}
+    assert set(known["/v1/pose"]["output"]["properties"]) >= {"prediction_id", "model", "people"}
 
 
 def test_a_second_service_on_the_port_is_told_so(service, module_home):

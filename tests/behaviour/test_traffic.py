@@ -19,14 +19,15 @@ import numpy as np
 import pytest
 
 from flows.command.main import main
-from flows.recordings import MOST_WINDOWS, Body, find_recordings, logged_recordings, make_recordings
+from flows.recordings import MOST_CASES, find_recordings, logged_recordings, make_recordings
 from flows.traffic import replay
 from recognizer.errors import InputError, NotFound, ServiceUnreachable
+from recognizer.ingest.origin import DataFile
 from recognizer.predictions import Prediction, new_id
 from recognizer.sequences import SequenceSet, SkeletonSequence, write_npz
 from recognizer.settings import Settings
 from recognizer.store import open_store, predictions
-from recognizer.traffic import Arrivals, TrafficPlan, Window, write_schedule
+from recognizer.traffic import Arrivals, Sent, TrafficPlan, write_schedule
 from serving.action.body import read_window
 
 CLASSES = ("standing", "walking", "falling")
@@ -123,9 +124,9 @@ def every(n, bad, good=GOOD):
 
 
 def plan(url, **changes):
-    windows = tuple(Window(f"body {i}".encode(), "walking") for i in range(5))
+    windows = tuple(Sent(f"body {i}".encode(), {"truth": "walking"}) for i in range(5))
     return TrafficPlan(
-        **{"url": url, "windows": windows, "rate": 500.0, "seconds": None, "requests": 140, "timeout": 30.0, **changes}
+        **{"url": url, "cases": windows, "rate": 500.0, "seconds": None, "requests": 140, "timeout": 30.0, **changes}
     )
 
 
@@ -247,7 +248,7 @@ def test_what_was_answered_is_handed_out():
     with Server(said) as server:
         asked = plan(server.url)
         report = replay(asked, on_content=seen.__setitem__)
-    window = write_schedule(asked).window
+    window = write_schedule(asked).case
     assert {number: content["body"] for number, content in seen.items()} == {
         answer.number: f"body {window[answer.number]}" for answer in report.answers if answer.failure is None
     }
@@ -366,21 +367,32 @@ def sequence(name, label, visible=1.0):
 
 def test_recordings_are_bodies_with_their_truth():
     several = SequenceSet(CLASSES, (sequence("p2_b", 2), sequence("p1_a", 1), sequence("p1_unseen", 0, 0.0)))
-    as_npy, as_json = make_recordings(several, "here", Body.NPY), make_recordings(several, "here", Body.JSON)
-    assert [window.truth for window in as_npy.windows] == ["walking", "falling"]  # subject after subject
-    array = np.load(io.BytesIO(as_npy.windows[0].content))
-    content = json.loads(as_json.windows[0].content)
+    as_npy, as_json = make_recordings("action", several, "here"), make_recordings("action", several, "here", "json")
+    assert [window.truth["truth"] for window in as_npy.cases] == ["walking", "falling"]  # subject after subject
+    array = np.load(io.BytesIO(as_npy.cases[0].content))
+    content = json.loads(as_json.cases[0].content)
     assert (array.shape, array.dtype) == ((2, 30, 17, 3), np.float32)
     assert array[..., :2] == pytest.approx(np.array(content["keypoints"]), abs=1e-3)
     assert array[..., 2] == pytest.approx(np.array(content["visibility"]))
-    assert as_npy.source == "2 windows, here"
-    with pytest.raises(InputError, match="anybody"):
-        make_recordings(several.subset([2]), "here")
+    assert as_npy.source == "2 cases, here"
+    assert (as_npy.media_type, as_json.media_type) == ("application/x-npy", "application/json")
+    with pytest.raises(InputError, match="no case that can be sent"):
+        make_recordings("action", several.subset([2]), "here")
 
 
 def test_of_many_recordings_some_are_taken_evenly():
-    many = SequenceSet(CLASSES, tuple(sequence(f"p{i:04d}", i % 3) for i in range(MOST_WINDOWS * 2)))
-    assert len(make_recordings(many, "here").windows) == MOST_WINDOWS
+    many = SequenceSet(CLASSES, tuple(sequence(f"p{i:04d}", i % 3) for i in range(MOST_CASES * 2)))
+    assert len(make_recordings("action", many, "here").cases) == MOST_CASES
+
+
+def test_of_a_file_with_a_held_out_part_that_part_is_replayed(tmp_path):
+    plain, cut = tmp_path / "plain.npz", tmp_path / "cut.npz"
+    write_npz(plain, SequenceSet(CLASSES, tuple(sequence(f"p{i}", i % 3) for i in range(6))))
+    with np.load(plain) as arrays:
+        np.savez(cut, **arrays, split=np.array(["train"] * 4 + ["test"] * 2))
+    settings = Settings(home=tmp_path / "home")
+    for file, count in ((plain, 6), (cut, 2)):
+        assert len(find_recordings(settings, "action", data=DataFile(file)).cases) == count
 
 
 @pytest.fixture
@@ -405,7 +417,7 @@ def test_the_command_reports_failures_and_ends_with_1(recognizer):
         shown_code, shown, _ = recognizer(*arguments)
     said = json.loads(out)
     assert (code, said["failed"], said["failures"]) == (1, 10, {"status 500": 10})
-    assert said["source"] == "40 windows, synthetic people"
+    assert said["source"] == "40 cases, synthetic"
     assert shown_code == 1
     assert "10 failed, status 500: X: broke" in shown
     assert "version 1" in shown
@@ -444,8 +456,8 @@ def test_wrong_use_names_the_next_step(recognizer, tmp_path, monkeypatch, argume
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("body", Body)
-def test_what_was_asked_last_is_asked_again(tmp_path, body):
+@pytest.mark.parametrize("form", ["npy", "json"])
+def test_what_was_asked_last_is_asked_again(tmp_path, form):
     settings = Settings(home=tmp_path / "home")
     settings.home.prepare()
     people = np.random.default_rng(0).uniform(0, 400, (4, 2, 30, 17, 2)).round(3).astype(np.float32)
@@ -460,10 +472,10 @@ def test_what_was_asked_last_is_asked_again(tmp_path, body):
             np.savez(path, keypoints=people[number], visibility=seen[number])
     with open_store(settings.database_url) as store:
         predictions.append(store, rows)
-    found = logged_recordings(settings, "action", body)
-    assert found.source == "2 windows, prediction log"
-    for window, number in zip(found.windows, (0, 3), strict=True):
-        asked, _ = read_window(window.content, body.media_type)
+    found = logged_recordings(settings, "action", form)
+    assert found.source == "2 cases, prediction log"
+    for window, number in zip(found.cases, (0, 3), strict=True):
+        asked, _ = read_window(window.content, found.media_type)
         assert window.truth is None
         np.testing.assert_allclose(asked.keypoints, people[number], atol=1e-3)
         np.testing.assert_array_equal(asked.visibility, seen[number])
@@ -473,7 +485,7 @@ def test_what_was_asked_last_is_asked_again(tmp_path, body):
 
 def test_a_home_without_data_gets_no_store(tmp_path):
     home = tmp_path / "home"
-    assert find_recordings(Settings(home=home), "action").source.endswith("synthetic people")
+    assert find_recordings(Settings(home=home), "action").source.endswith("cases, synthetic")
     assert not home.exists()
 
 
@@ -535,7 +547,8 @@ def is_ready(port):
 
 def test_a_swap_of_the_real_service_under_traffic(service, module_home):
     """Version 1 says `walking`, which is the truth; version 2 says `falling`."""
-    windows = make_recordings(SequenceSet(CLASSES, tuple(sequence(f"p{i}", 1) for i in range(5))), "here").windows
+    several = SequenceSet(CLASSES, tuple(sequence(f"p{i}", 1) for i in range(5)))
+    windows = make_recordings("action", several, "here").cases
     module_home.package(2)
     module_home.bless(2)
     stop, seen = threading.Event(), []
@@ -566,7 +579,7 @@ def test_the_command_against_the_real_service(service, recognizer, tmp_path, bod
     )
     said = json.loads(out)
     assert code == 0, err
-    assert (said["requests"], said["failed"], said["source"]) == (60, 0, "6 windows, file windows.npz")
+    assert (said["requests"], said["failed"], said["source"]) == (60, 0, "6 cases, file windows.npz")
     assert said["all"]["judged"] == 60
     assert said["all"]["correct"] == 20  # every version is sure of one of three classes
 

@@ -32,7 +32,7 @@ class Sender:
 
 def read(sender, announced=None):
     headers = {} if announced is None else {b"content-length": str(announced).encode()}
-    return asyncio.run(read_body(headers, sender, LIMIT, seconds=0.05))
+    return asyncio.run(read_body(headers, sender, LIMIT, seconds=0.05, hint="send less"))
 
 
 @pytest.mark.parametrize("chunks", [(b"",), (b"a" * 100,), (b"a" * 50, b"", b"b" * 50)])

@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from recognizer.errors import FormatError
 from recognizer.images import decode
+from recognizer.pose.answers import stack, unstack
+from recognizer.pose.evaluator import PoseEvaluator
 from recognizer.scenes import FoundPeople
 from recognizer.skeleton import JOINTS, LEFT, RIGHT
 from serving.pose.answer import PoseEndpoint, count_label, write_people
@@ -52,10 +55,6 @@ def test_a_body_becomes_a_case(query):
     assert not asked.canary
 
 
-def test_a_door_that_knows_no_query():
-    assert PoseEndpoint().read(PLAIN, "image/png").case == PoseRequest(PLAIN)
-
-
 def test_people_as_json():
     content = PoseEndpoint().write(answered(people(2)))
     assert json.loads(json.dumps(content)) == content
@@ -88,6 +87,49 @@ def test_whether_something_failed_on_the_way(by_cpu, recovered, says):
     assert PoseEndpoint().write(answered(people(1), draw=True, **asked)).said.get("recovered") is says
 
 
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_what_a_client_hears_is_what_was_answered(n):
+    written = PoseEndpoint().write(answered(people(n)))
+    heard = PoseEndpoint().heard(json.loads(json.dumps(written)), ("person",))
+    assert heard.consistent
+    (found,) = unstack(heard.answers)
+    np.testing.assert_allclose(found.joints, people(n).joints, atol=0.051)
+    np.testing.assert_allclose(found.scores, people(n).scores, atol=0.0006)
+    assert PoseEvaluator().compare(heard.answers, stack([people(n)])).same.all()
+
+
+def changed(change):
+    content = PoseEndpoint().write(answered(people(2)))
+    change(content["people"])
+    return content
+
+
+def test_people_in_another_order_than_their_scores():
+    assert not PoseEndpoint().heard(changed(list.reverse), ("person",)).consistent
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"people": {}},
+        {"people": [1]},
+        {"people": [None] * 21},
+        changed(lambda told: told[0].pop("score")),
+        changed(lambda told: told[0].update(score="sure")),
+        changed(lambda told: told[1].update(box=[1, 2, 3])),
+        changed(lambda told: told[1]["joints"].pop("nose")),
+        changed(lambda told: told[1]["joints"].update(nose=[1, 2])),
+        changed(lambda told: told[1]["joints"].update(nose=[1, float("nan"), 1])),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_answer(content):
+    with pytest.raises(FormatError) as caught:
+        PoseEndpoint().heard(content, ("person",))
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("n", "unnoticed", "label", "confidence"),
     [
@@ -104,6 +146,55 @@ def test_what_the_log_keeps(n, unnoticed, label, confidence):
     assert noted.confidence == pytest.approx(confidence)
     assert set(noted.inputs) == {"image"}
     assert noted.inputs["image"].tobytes() == PLAIN
+
+
+def logged(found):
+    noted = PoseEndpoint().note(answered(found))
+    return SimpleNamespace(label=noted.label, answer=json.loads(json.dumps(noted.answer)))
+
+
+def corrected(found):
+    return [{"joints": dict(zip(JOINTS, joints.tolist(), strict=True)), "area": 3000} for joints in found.joints]
+
+
+@pytest.mark.parametrize(
+    ("told", "right"),
+    [
+        ({"people": corrected(people(2))}, True),
+        ({"people": corrected(people(1))}, False),
+        ({"people": corrected(people(3))}, False),
+        ({"people": []}, False),
+        ({"truth": "2 people"}, True),
+        ({"truth": "1 person"}, False),
+        ({"truth": "0 people"}, False),
+    ],
+)
+def test_feedback_on_people(told, right):
+    found = PoseEndpoint().correction(told, logged(people(2)), ("person",))
+    assert found.right is right
+    assert found.truth == told.get("truth", found.truth)
+    assert "people" not in told or json.loads(found.truth) == told["people"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"people": [], "truth": "0 people"},
+        {"people": {}},
+        {"truth": "person"},
+        {"truth": "1 people"},
+        {"truth": "2 person"},
+        {"truth": "02 people"},
+        {"truth": "\u0662 people"},
+        {"truth": 2},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_feedback_on_people(told):
+    with pytest.raises(FormatError) as caught:
+        PoseEndpoint().correction(told, logged(people(2)), ("person",))
+    assert caught.value.hint
 
 
 def drawn(found, content=PLAIN):

@@ -5,7 +5,7 @@ import pytest
 
 from recognizer.errors import NotFound, UsageError
 from recognizer.rollout.split import Mode, Split
-from serving.routing import NO_WISH, THE_CHAMPION, Arm, Choice, Wish, choose, in_share, place, read_wish
+from serving.routing import NO_WISH, THE_CHAMPION, Arm, Choice, Wish, choose, in_share, place, read_query, read_wish
 
 KEYS = [f"camera-{i}" for i in range(100_000)]
 CHALLENGER, HOLDBACK = Choice(Arm.CHALLENGER, True), Choice(Arm.HOLDBACK, True)
@@ -84,15 +84,15 @@ def test_a_version_that_is_not_loaded(given, loaded):
 @pytest.mark.parametrize(
     ("headers", "query", "wish"),
     [
-        ({}, b"", NO_WISH),
-        ({b"x-routing-key": b" cam 7 "}, b"", Wish(key="cam 7")),
-        ({b"x-recognizer-arm": b"Challenger"}, b"", Wish(arm=Arm.CHALLENGER)),
-        ({b"x-recognizer-version": b"12"}, b"", Wish(version=12)),
-        ({}, b"version=12", Wish(version=12)),
-        ({b"x-recognizer-version": b"1"}, b"version=12", Wish(version=1)),
-        ({}, b"canary=true", Wish(arm=Arm.CHALLENGER)),
-        ({}, b"canary=0&other=1", NO_WISH),
-        ({b"x-recognizer-arm": b"champion"}, b"canary=true", Wish(arm=Arm.CHAMPION)),
+        ({}, {}, NO_WISH),
+        ({b"x-routing-key": b" cam 7 "}, {}, Wish(key="cam 7")),
+        ({b"x-recognizer-arm": b"Challenger"}, {}, Wish(arm=Arm.CHALLENGER)),
+        ({b"x-recognizer-version": b"12"}, {}, Wish(version=12)),
+        ({}, {"version": "12"}, Wish(version=12)),
+        ({b"x-recognizer-version": b"1"}, {"version": "12"}, Wish(version=1)),
+        ({}, {"canary": "true"}, Wish(arm=Arm.CHALLENGER)),
+        ({}, {"canary": "0"}, NO_WISH),
+        ({b"x-recognizer-arm": b"champion"}, {"canary": "true"}, Wish(arm=Arm.CHAMPION)),
     ],
 )
 def test_wishes(headers, query, wish):
@@ -103,17 +103,38 @@ def test_wishes(headers, query, wish):
 @pytest.mark.parametrize(
     ("headers", "query"),
     [
-        ({b"x-routing-key": b""}, b""),
-        ({b"x-routing-key": b"k" * 1025}, b""),
-        ({b"x-recognizer-arm": b"best"}, b""),
-        ({b"x-recognizer-version": b"-1"}, b""),
-        ({b"x-recognizer-version": b"\xd9\xa1"}, b""),
-        ({}, b"version=latest"),
-        ({}, b"canary=perhaps"),
+        ({b"x-routing-key": b""}, {}),
+        ({b"x-routing-key": b"k" * 1025}, {}),
+        ({b"x-recognizer-arm": b"best"}, {}),
+        ({b"x-recognizer-version": b"-1"}, {}),
+        ({b"x-recognizer-version": b"\xd9\xa1"}, {}),
+        ({}, {"version": "latest"}),
+        ({}, {"canary": "perhaps"}),
     ],
 )
 def test_wishes_that_mean_nothing(headers, query):
     with pytest.raises(UsageError) as caught:
         read_wish(headers, query)
+    assert caught.value.http_status == 400
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (b"", {}),
+        (b"draw=png&canary=1", {"draw": "png", "canary": "1"}),
+        (b"draw", {"draw": ""}),
+        (b"draw=a%20b", {"draw": "a b"}),
+    ],
+)
+def test_a_query(query, found):
+    assert read_query(query, ("draw",)) == found
+
+
+@pytest.mark.parametrize("query", [b"draw=png&draw=png", b"canary=1&canary=0", b"other=1", b"Draw=png", b"\xff=1"])
+def test_a_query_that_means_nothing(query):
+    with pytest.raises(UsageError) as caught:
+        read_query(query, ("draw",))
     assert caught.value.http_status == 400
     assert caught.value.hint

@@ -11,12 +11,12 @@ from flows.sandbox.service import KEPT
 from recognizer.action.evaluator import SCORES
 from recognizer.errors import FormatError
 from recognizer.evaluation import SandboxRun, ShadowRun
-from recognizer.traffic import TrafficPlan, Window, write_schedule
+from recognizer.traffic import Sent, TrafficPlan, write_schedule
 from serving.action.answer import ActionEndpoint
 
 CLASSES = ("standing", "walking", "falling")
 FULL = SandboxRun(
-    source="500 windows, prediction log",
+    source="500 cases, prediction log",
     recorded=True,
     memory_limit_mb=2048,
     requests=1000,
@@ -114,11 +114,11 @@ def test_an_answer_is_held_against_the_offline_one(content, by_another, compared
 
 def test_each_answer_is_held_against_its_own_window():
     expected = np.eye(3, dtype=np.float32)
-    windows = tuple(Window(str(i).encode(), None) for i in range(3))
+    windows = tuple(Sent(str(i).encode(), None) for i in range(3))
     plan = TrafficPlan("http://127.0.0.1:1", windows, rate=10.0, seconds=None, requests=9)
     comparison = Comparison("action", ActionEndpoint(), CLASSES, {SCORES: expected}, "mine")
     add = comparison.of(plan)
-    for number, window in enumerate(write_schedule(plan).window):
+    for number, window in enumerate(write_schedule(plan).case):
         add(number, said(expected[window]))
     assert (comparison.compared, comparison.agreed, comparison.max_difference) == (9, 9, 0.0)
 

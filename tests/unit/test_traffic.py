@@ -11,19 +11,19 @@ from recognizer.traffic import (
     Arrivals,
     Feedback,
     Latency,
+    Sent,
     Tally,
     TrafficPlan,
-    Window,
     arrival_times,
     summarize,
     write_schedule,
 )
 
-WINDOWS = tuple(Window(str(i).encode(), "walking") for i in range(10))
+WINDOWS = tuple(Sent(str(i).encode(), {"truth": "walking"}) for i in range(10))
 
 
 def plan(**changes):
-    return TrafficPlan(**{"url": "http://127.0.0.1:3000", "windows": WINDOWS, "seconds": 10.0, **changes})
+    return TrafficPlan(**{"url": "http://127.0.0.1:3000", "cases": WINDOWS, "seconds": 10.0, **changes})
 
 
 def times(seed=0, **changes):
@@ -76,7 +76,7 @@ def test_the_same_plan_asks_the_same_and_one_choice_moves_no_other():
 
 def test_every_window_comes_equally_often():
     schedule = write_schedule(plan(seconds=None, requests=95))
-    assert set(np.bincount(schedule.window, minlength=10)) == {9, 10}
+    assert set(np.bincount(schedule.case, minlength=10)) == {9, 10}
     assert (schedule.camera == -1).all()
     assert not schedule.feedback.any()
 
@@ -87,7 +87,7 @@ def test_cameras_have_unequal_shares_and_windows_of_their_own(cameras):
     share = np.bincount(schedule.camera, minlength=cameras) / len(schedule.camera)
     weights = 1 / np.arange(1, cameras + 1)
     assert share == pytest.approx(weights / weights.sum(), abs=0.02)
-    seen = [set(schedule.window[schedule.camera == camera]) for camera in range(cameras)]
+    seen = [set(schedule.case[schedule.camera == camera]) for camera in range(cameras)]
     assert set().union(*seen) == set(range(10))
     if cameras <= 10:
         assert sum(map(len, seen)) == 10
@@ -113,7 +113,7 @@ def test_cameras_have_unequal_shares_and_windows_of_their_own(cameras):
         {"feedback": 1.5},
         {"feedback_delay": -1},
         {"seed": -1},
-        {"windows": ()},
+        {"cases": ()},
         {"url": "127.0.0.1:3000"},
         {"url": "ftp://here"},
         {"url": "http://"},
