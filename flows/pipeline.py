@@ -31,7 +31,8 @@ ROOTS = {
 def install_stages(home: Home) -> None:
     """Write `dvc.yaml` into a home that is not the checkout, so that `dvc repro` works there.
 
-    Code is named by its absolute path in the checkout, and so is `params.yaml` unless the home has its own.
+    Code is named by its absolute path in the checkout, and so is `params.yaml` unless the home has its own. Tasks of
+    which nothing is pinned have no stages there, as DVC gives up at the first input that is missing.
     """
     source = checkout()
     if home.root == source:
@@ -39,6 +40,7 @@ def install_stages(home: Home) -> None:
     content = yaml.safe_load((source / STAGE_FILE).read_text())
     own_params = home.params.parent == home.root
     for stage in content["stages"].values():
+        stage["foreach"] = [task for task in stage["foreach"] if home.pinned(task).is_dir()] or stage["foreach"]
         body = stage["do"]
         body["deps"] = [str(source / dep) if dep.endswith(".py") else dep for dep in body["deps"]]
         if not own_params:

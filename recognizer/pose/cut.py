@@ -45,13 +45,21 @@ def cut_images(
     every = [_Group(tuple(places), sum(found[place] for place in places)) for places in groups.values()]
     order = [every[place] for place in np.random.default_rng(seed).permutation(len(every))]
     chosen: list[SetName] = ["train"] * n
+    people = dict.fromkeys(shares, 0)
+
+    def give(name: SetName, group: _Group) -> int:
+        for place in group.places:
+            chosen[place] = name
+        people[name] += group.people
+        return len(group.places)
+
     for name, share in shares.items():
-        lacking, people = max(round(share * n), 1), least.get(name, 0)
-        while (which := _next(order, lacking > 0, people > 0, chosen.count("train") - n // 2)) is not None:
-            group = order.pop(which)
-            for place in group.places:
-                chosen[place] = name
-            lacking, people = lacking - len(group.places), people - group.people
+        lacking = max(round(share * n), 1)
+        while lacking > 0 and len(order) > 1:
+            lacking -= give(name, order.pop(0))
+    for name, few in least.items():
+        while people[name] < few and (which := _fitting(order, chosen.count("train") - n // 2)) is not None:
+            give(name, order.pop(which))
     return chosen
 
 
@@ -62,10 +70,6 @@ class _Group(NamedTuple):
     people: int
 
 
-def _next(order: Sequence[_Group], lacks_images: bool, lacks_people: bool, spare: int) -> int | None:
-    """Whom a set is given next; None for nobody. spare: images that `train` can do without."""
-    if len(order) < 2:
-        return None
-    if lacks_images or not lacks_people:
-        return 0 if lacks_images else None
+def _fitting(order: Sequence[_Group], spare: int) -> int | None:
+    """The first with people among those that `train` can do without, which are at most `spare` images; None of none."""
     return next((at for at, group in enumerate(order) if group.people and len(group.places) <= spare), None)

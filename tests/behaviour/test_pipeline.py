@@ -44,8 +44,8 @@ def home(tmp_path, monkeypatch):
     made = Home(tmp_path / "home")
     made.root.mkdir()
     (made.root / "params.yaml").write_text(PARAMS)
-    install_stages(made)
     pin_data(made, b"data", b"weights")
+    install_stages(made)
     return made
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -120,7 +121,7 @@ def test_the_card_describes_the_model(done):
 
 def test_the_model_tells_nothing_about_the_machine_it_was_made_on(done):
     content = (done / "exported" / "model.onnx").read_bytes()
-    for trace in (str(done).encode(), b".py", b"site-packages"):
+    for trace in (str(done).encode(), str(Path(__file__).parents[2]).encode(), b'.py"', b"site-packages"):
         assert trace not in content
 
 
@@ -181,7 +182,7 @@ def test_a_warm_start_goes_on_from_the_parent(done, tmp_path):
     first, second = (
         load_weights(path).network.backbone.stem[0].weight for path in (parent, tmp_path / "warm/weights.pt")
     )
-    assert float((first - second).abs().max()) < 1e-5
+    assert float((first - second).detach().abs().max()) < 1e-5
     off = train(done / "prepared", tmp_path / "off", parent, warm_start={"enabled": False})
     assert (off["start"], off["parent"]) == ("fresh", None)
     assert weights(tmp_path / "off") == weights(done / "trained")

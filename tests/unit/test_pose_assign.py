@@ -36,7 +36,7 @@ def dense_for(targets, good=None):
         boxes[image, anchor] = targets.boxes[image, person]
         proxies[image, anchor] = targets.joints[image, person]
     flat = torch.zeros(n, A)
-    return Dense(flat, boxes, flat[..., None], flat[..., None], proxies, flat, anchors)
+    return Dense(flat, boxes, flat[..., None], flat[..., None], proxies, None, flat, anchors)
 
 
 def chosen(targets, good=None, params=None):

@@ -225,7 +225,7 @@ def labelled(tmp_path):
 
 def test_labelled_images_become_a_snapshot(labelled, tmp_path):
     card = EVALUATOR.ingest(labelled, tmp_path / "snapshot", PARAMS, seed=0)
-    assert {name: part.sequences for name, part in card.sets.items()} == {"train": 6, "validation": 2, "test": 2}
+    assert {name: part.sequences for name, part in card.sets.items()} == {"train": 5, "validation": 2, "test": 3}
     assert card.source.name == "labels.json"
     assert not card.synthetic
     assert "one camera or one video" in card.warnings[-1]

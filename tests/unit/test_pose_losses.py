@@ -60,7 +60,7 @@ def run(*people, seed=0):
 
 
 def test_all_losses_are_finite_and_teach():
-    net, total, parts = run(person(), person(40, 30, 50))
+    net, total, parts = run(person(), person(40, 30, 50), person(70, 70, 30), person(10, 60, 24))
     names = set(LossParams.model_fields) - {"power", "unlabelled_is_hidden"}
     assert set(parts) == names
     assert total.item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
