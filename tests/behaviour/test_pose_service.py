@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -19,12 +20,13 @@ from benchmarks.rollout import slow_shadow
 from benchmarks.service import running, wait_for
 from flows.command.main import main
 from flows.sandbox.requests import offline_answers
-from recognizer.images import ImageSpec, decode
+from recognizer.images import ImageSpec, decode, letterbox
 from recognizer.package import Tensor
 from recognizer.pose.evaluator import PoseEvaluator
 from recognizer.rollout.steering import Wish
 from recognizer.skeleton import JOINTS
 from recognizer.store import evidence, open_store, predictions, rollouts, versions
+from recognizer.suppression import Candidates, Suppression, suppress
 from recognizer.tasks import load_predictor
 from recognizer.traffic import Sent
 from serving.pose.answer import PoseEndpoint
