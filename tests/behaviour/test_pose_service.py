@@ -357,4 +357,5 @@ def test_a_shadow_is_compared_person_by_person(served):
     wait_for(lambda: by_new["prediction_id"] in {one.id for one in logged(served, with_inputs=True)}, "logged answer")
     kept = {one.id: one for one in logged(served)}
     noted = kept[by_new["prediction_id"]]
-    assert (noted.arm, noted.label, len(noted.answer)) == ("challenger", "1 person", 1)
+    told = len(by_new["people"])
+    assert (noted.arm, noted.label, len(noted.answer)) == ("challenger", f"{told} people", told)
