@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,23 @@ class WarmStartParams(Section):
     enabled: bool = True
     learning_rate: Positive = 1.0
     epochs: Positive = 1.0
+
+
+class Warmed(Section):
+    """A training that may start from the champion's weights."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: Positive
+    warm_start: WarmStartParams = WarmStartParams()
+
+    def warmed(self) -> Self:
+        """The same training for a network that already knows something."""
+        return self.model_copy(
+            update={
+                "learning_rate": self.learning_rate * self.warm_start.learning_rate,
+                "epochs": max(1, round(self.epochs * self.warm_start.epochs)),
+            }
+        )
 
 
 def read_section(kind: type[Chosen], content: Mapping[str, Any], stage: str, task: str) -> Chosen:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from training.params import Positive, Section, Share, WarmStartParams
+from training.params import Positive, Section, Share, Warmed
 from training.precision import Precision
 
 
@@ -62,7 +62,7 @@ class AugmentParams(Section):
     blink: Share = Field(default=0.0, description="share of single joints hidden in single frames")
 
 
-class TrainParams(Section):
+class TrainParams(Warmed):
     """How the network is fitted."""
 
     seed: int = Field(default=0, ge=0)
@@ -78,16 +78,6 @@ class TrainParams(Section):
     patience: int = Field(default=10, ge=1)
     network: NetworkParams = NetworkParams()
     augment: AugmentParams = AugmentParams()
-    warm_start: WarmStartParams = WarmStartParams()
-
-    def warmed(self) -> TrainParams:
-        """The same training for a network that already knows something."""
-        return self.model_copy(
-            update={
-                "learning_rate": self.learning_rate * self.warm_start.learning_rate,
-                "epochs": max(1, round(self.epochs * self.warm_start.epochs)),
-            }
-        )
 
 
 class ExportParams(Section):

@@ -16,18 +16,16 @@ from training.pose.augment import Size
 
 BATCH = 16
 PEOPLE = 24
-"""Candidates of one picture, unless told otherwise."""
+"""Candidates of one picture."""
 
 
-def find(network: Rtmo, scenes: Sequence[Scene], size: Size, *, people: int = PEOPLE) -> list[FoundPeople]:
+def find(network: Rtmo, scenes: Sequence[Scene], size: Size) -> list[FoundPeople]:
     """Everybody above a low score in each of n scenes, in pixels of the scene; `network` is left as it is.
 
-    Args:
-        size: (height, width) of the network's input.
-        people: candidates of one picture.
+    size: (height, width) of the network's input.
     """
     device = next(network.parameters()).device
-    finder = Finder(merged(network), people).eval()
+    finder = Finder(merged(network), PEOPLE).eval()
     found: list[FoundPeople] = []
     with torch.inference_mode():
         for start in range(0, len(scenes), BATCH):

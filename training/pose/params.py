@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from training.models.sizes import SIZES
-from training.params import Positive, Section, Share, WarmStartParams
+from training.params import Positive, Section, Share, Warmed
 from training.precision import Precision
 
 STRIDE = 32
@@ -77,7 +77,7 @@ class LossParams(Section):
     unlabelled_is_hidden: bool = False
 
 
-class TrainParams(Section):
+class TrainParams(Warmed):
     """How the network is fitted."""
 
     size: str = Field(default="micro", description="of the network, see training/models/sizes.py")
@@ -96,22 +96,12 @@ class TrainParams(Section):
     plain_epochs: int = Field(default=2, ge=0, description="last epochs, in which pictures are not put together")
     loss: LossParams = LossParams()
     augment: AugmentParams = AugmentParams()
-    warm_start: WarmStartParams = WarmStartParams()
 
     @model_validator(mode="after")
     def _known(self) -> TrainParams:
         if self.size not in SIZES:
             raise ValueError(f"no size {self.size!r}: use one of {', '.join(SIZES)}")
         return self
-
-    def warmed(self) -> TrainParams:
-        """The same training for a network that already knows something."""
-        return self.model_copy(
-            update={
-                "learning_rate": self.learning_rate * self.warm_start.learning_rate,
-                "epochs": max(1, round(self.epochs * self.warm_start.epochs)),
-            }
-        )
 
 
 class ExportParams(Section):
