@@ -1,5 +1,6 @@
 """Which database the tests of the store use; and every test gives the environment back as it was."""
 
+import gc
 import os
 import shutil
 import signal
@@ -17,6 +18,10 @@ POSTGRES = os.environ.get("TEST_POSTGRES_URL")
 
 # `make test &` begins with Ctrl-C ignored, and so would the processes that tests start, and stop by it
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What earlier tests left as garbage is never taken apart in a forked child: the destructor of an onnxruntime session
+# waits there for threads that were not forked with it, without end
+os.register_at_fork(after_in_child=gc.freeze)
 
 LONGEST_FIRST = ("e2e", "behaviour", "unit")
 
