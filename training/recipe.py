@@ -34,14 +34,21 @@ def one_cycle(step: int, *, steps: int, warm_up: float) -> float:
 
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Fix what bit-identical results depend on, and give it back afterwards."""
+    """Fix what bit-identical results depend on, and give it back afterwards.
+
+    Memory that is wholly written before it is read needs no filling first, which would cost a pass over all of it.
+    """
+    deterministic = torch.utils.deterministic
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    filled = deterministic.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
+        deterministic.fill_uninitialized_memory = False
         try:
             yield
         finally:
             torch.set_num_threads(before[0])
             torch.use_deterministic_algorithms(before[1])
+            deterministic.fill_uninitialized_memory = filled

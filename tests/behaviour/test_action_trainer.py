@@ -29,7 +29,7 @@ from recognizer.tasks import Trainer
 from recognizer.windows import WindowSpec, to_windows
 from serving.action.predictor import ActionPredictor
 from training.action.trainer import ActionTrainer
-from training.precision import cpu_flags
+from training.precision import MULTIPLIES, cpu_flags
 
 CLASSES = ("low", "middle", "high")
 PREPARE = {"frames": 16, "people": 4}
@@ -244,7 +244,7 @@ def test_another_seed_gives_other_weights(done: Path, tmp_path: Path) -> None:
     assert weights(tmp_path / "trained") != weights(done / "trained")
 
 
-@pytest.mark.skipif("amx_bf16" not in cpu_flags(), reason="this CPU has no AMX, where bf16 is refused")
+@pytest.mark.skipif(not MULTIPLIES & cpu_flags(), reason="this CPU does not multiply bf16: it is refused")
 def test_bf16_learns_too_and_is_deployed_in_single_precision(done: Path, tmp_path: Path) -> None:
     facts = train(done / "prepared", tmp_path / "trained", precision="bf16")
     assert facts["precision"] == "bf16"

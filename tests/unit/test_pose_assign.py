@@ -40,7 +40,7 @@ def dense_for(targets, good=None):
 
 
 def chosen(targets, good=None, params=None):
-    found = assign(dense_for(targets, good), targets, params or AssignParams())
+    found = assign(dense_for(targets, good), targets, params or AssignParams(least=1))
     return set(zip(found.images.tolist(), found.people.tolist(), found.anchors.tolist(), strict=True)), found.ignored
 
 
@@ -64,6 +64,13 @@ def test_as_many_anchors_as_reach_the_person(perfect):
     inside = [18, 19, 20, 21, 26, 27, 28]
     pairs, _ = chosen(targets, [(0, 0, anchor) for anchor in inside[:perfect]])
     assert pairs == {(0, 0, anchor) for anchor in inside[:perfect]}
+
+
+@pytest.mark.parametrize(("box", "taken"), [((32, 32, 96, 96), 6), ((2, 2, 6, 6), 2)])
+def test_so_many_at_least_where_there_are_candidates(box, taken):
+    """In the second box no centre lies: one anchor of each level is near the middle of its joints."""
+    pairs, _ = chosen(collate([people(box)]), params=AssignParams(least=6, radius=1.0))
+    assert len(pairs) == taken
 
 
 def test_never_more_than_allowed():

@@ -104,7 +104,7 @@ def test_the_threshold_between_the_right_and_the_wrong(scores, shift, low, high)
         (PrepareParams, {"hieght": 256}, "prepare", "prepare.pose.hieght"),
         (TrainParams, {"size": "xl"}, "train", "no size 'xl': use one of micro, t, s, m, l"),
         (TrainParams, {"augment": {"scale": [1.2, 0.8]}}, "train", "give from and to"),
-        (TrainParams, {"augment": {"mosaic_scale": [0.5, 0.8]}}, "train", "give from and to"),
+        (TrainParams, {"augment": {"mosaic_scale": [1.1, 0.7]}}, "train", "give from and to"),
         (TrainParams, {"accelerator": "tpu"}, "train", "train.pose.accelerator"),
         (TrainParams, {"loss": {"oks": 0}}, "train", "train.pose.loss.oks"),
         (ExportParams, {"people": 0}, "export", "export.pose.people"),

@@ -51,7 +51,7 @@ class ActionTrainer:
         """See `recognizer.tasks.Trainer`: settles `precision` by the CPU's flags and fills in every default.
 
         Raises:
-            UsageError: bf16 is asked for by name and this CPU has no AMX.
+            UsageError: bf16 is asked for by name and this CPU does not multiply it.
         """
         chosen = read_section(TrainParams, params, "train", self.task)
         chosen = chosen.model_copy(update={"precision": settled(chosen.precision, self.task)})

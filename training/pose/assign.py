@@ -5,7 +5,8 @@ Axes: n images, M people, A anchors, V joints.
 
 An anchor is a candidate for a person when its centre is inside the person's box, or within 2.5 strides of the middle
 of the labelled joints; candidates that are both come first. Each person takes the k cheapest candidates, k being the
-sum of the ten highest OKS that candidates reach, at least one; an anchor that several take goes to the one it costs
+sum of the ten highest OKS that candidates reach, at least six, as OKS is near 0 for everybody at first, and one anchor
+a person would teach little; an anchor that several take goes to the one it costs
 least for.
 
 A crowd, and a person without labelled joints, is given no anchors, and anchors whose centre is in its box, unless
@@ -35,6 +36,7 @@ class AssignParams:
     Attributes:
         radius: of the middle of a person, in strides.
         most: anchors that one person may take, and OKS that are summed for k.
+        least: anchors that one person takes, where there are so many candidates.
         box: of -log IoU.
         pose: of -log OKS.
         outside: added where an anchor is not both in the box and near the middle.
@@ -42,6 +44,7 @@ class AssignParams:
 
     radius: float = 2.5
     most: int = 10
+    least: int = 6
     box: float = 3.0
     pose: float = 3.0
     outside: float = 1e5
@@ -80,7 +83,7 @@ def assign(dense: Dense, targets: Targets, params: AssignParams) -> Assignment:
 
     most = min(params.most, cost.shape[2])
     reached = torch.where(candidate, similar, 0.0).topk(most, dim=2).values.sum(dim=2)
-    wanted = reached.int().clamp(min=1)
+    wanted = reached.int().clamp(min=params.least)
     cheapest, where = cost.topk(most, dim=2, largest=False, sorted=True)
     taken = (torch.arange(most, device=cost.device) < wanted[..., None]) & (cheapest < NEVER)
     cost = torch.full_like(cost, NEVER).scatter(2, where, torch.where(taken, cheapest, NEVER))

@@ -25,6 +25,8 @@ Matrix = NDArray[np.float64]
 """(2, 3) from places of a picture to places of another one."""
 
 GREY = round(float(FILL) * 255)
+OFF = 0.15
+"""How far from the middle of a mosaic's tile somebody is at most, as a share of their box."""
 LEAST_SHARE = 0.1
 """Of a person's box that must be left in a picture for the person to be in it."""
 
@@ -39,7 +41,10 @@ def augmented(image: Image, people: People, size: Size, params: AugmentParams, r
 
 
 def mosaic(parts: Sequence[Labelled], size: Size, params: AugmentParams, random: np.random.Generator) -> Labelled:
-    """Four pictures around a random place near the middle; each shows the corner of it that lies there."""
+    """Four pictures around a random place near the middle; each shows somebody who is in it, at about their own size.
+
+    So a picture holds three times as many people as one of those it is made of, for the same work of the network.
+    """
     height, width = size
     column, row = (round(side * random.uniform(1 / 3, 2 / 3)) for side in (width, height))
     canvas = np.full((height, width, 3), GREY, np.uint8)
@@ -48,16 +53,29 @@ def mosaic(parts: Sequence[Labelled], size: Size, params: AugmentParams, random:
         rows = slice(0, row) if place < 2 else slice(row, height)
         columns = slice(0, column) if place % 2 == 0 else slice(column, width)
         tile = (rows.stop - rows.start, columns.stop - columns.start)
-        covering = max(tile[0] / image.shape[0], tile[1] / image.shape[1]) * random.uniform(*params.mosaic_scale)
-        spare = [side - covering * full for side, full in zip(tile, image.shape[:2], strict=True)]
-        shift_y, shift_x = (part * random.random() for part in spare)
-        matrix = np.array([[covering, 0, shift_x], [0, covering, shift_y]])
-        made, there = _moved(image, people, matrix, tile)
+        made, there = _moved(image, people, _around_somebody(image, people, size, tile, params, random), tile)
         if random.random() < params.flip:
             made, there = _mirrored(made, there)
         canvas[rows, columns] = made
         everybody.append(shifted(there, columns.start, rows.start))
     return _recoloured(canvas, params, random), together(everybody)
+
+
+def _around_somebody(
+    image: Image, people: People, size: Size, tile: Size, params: AugmentParams, random: np.random.Generator
+) -> Matrix:
+    """The picture with one of its people about in the middle of a tile, made smaller where they would not fit in it."""
+    room = np.array([tile[1], tile[0]], np.float64)
+    found = np.flatnonzero(people.counted)
+    corner, extent = np.zeros(2), np.array([image.shape[1], image.shape[0]], np.float64)
+    if len(found):
+        corner, extent = np.split(people.boxes[random.choice(found)].astype(np.float64), 2)
+    extent = extent.clip(1)
+    aim = corner + extent * (0.5 + OFF * random.uniform(-1, 1, 2))
+    fitting = float((room / extent).min()) * random.uniform(*params.mosaic_scale)
+    scale = min(Placement.of(image.shape[:2], size).scale_x * _size(params, random), fitting)
+    shift = room / 2 - scale * aim
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
 
 def mixed(first: Labelled, second: Labelled) -> Labelled:
@@ -99,10 +117,14 @@ def _fitted(image: tuple[int, ...], size: Size) -> Matrix:
 def _drawn(params: AugmentParams, random: np.random.Generator) -> Matrix:
     """(2, 2) turn and size."""
     angle = math.radians(params.rotation) * random.uniform(-1, 1)
-    low, high = params.scale
-    scale = math.exp(random.uniform(math.log(low), math.log(high)))
+    scale = _size(params, random)
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def _size(params: AugmentParams, random: np.random.Generator) -> float:
+    low, high = params.scale
+    return math.exp(random.uniform(math.log(low), math.log(high)))
 
 
 def _around_middle(

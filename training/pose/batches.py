@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -89,6 +91,17 @@ class TrainingBatches:
     def _read(self, place: int) -> Labelled:
         scene = self.scenes[place]
         return decode(scene.image), scene.people
+
+
+@contextmanager
+def opencv_alone() -> Iterator[None]:
+    """OpenCV on one thread: its others would take the cores that the network is trained on."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def stacked(labelled: Sequence[Labelled]) -> Batch:

@@ -29,7 +29,7 @@ from recognizer.tasks import Progress
 from training.checkpoints import BEST, LAST, keep, resumable
 from training.models.rtmo import Rtmo
 from training.pose.assign import AssignParams
-from training.pose.batches import Batch, Size, TrainingBatches
+from training.pose.batches import Batch, Size, TrainingBatches, opencv_alone
 from training.pose.find import find
 from training.pose.hardware import Hardware, out_of_memory
 from training.pose.loss import losses
@@ -110,6 +110,7 @@ class PoseFit(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             [{"params": weights, "weight_decay": params.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=params.learning_rate,
+            fused=True,  # one step over all weights instead of ten: the same sum, and a twentieth of a step's time
         )
         steps = params.epochs * math.ceil(len(self.train_dataloader()) / self.splits)
         factor = partial(one_cycle, steps=steps, warm_up=params.warm_up)
@@ -216,7 +217,8 @@ def _train(module: PoseFit, hardware: Hardware, checkpoints: Path) -> None:
         warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
         resume = resumable(checkpoints / LAST, module.data.made_of)
-        trainer.fit(module, ckpt_path=resume, weights_only=True)
+        with opencv_alone():
+            trainer.fit(module, ckpt_path=resume, weights_only=True)
 
 
 def _fitted(module: PoseFit, checkpoints: Path) -> Fitted:

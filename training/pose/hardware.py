@@ -70,7 +70,7 @@ def settled_hardware(accelerator: Accelerator, precision: Precision, task: str) 
     """Both made concrete for this machine: a GPU where there is one, and bf16 where it is multiplied in hardware.
 
     Raises:
-        UsageError: a GPU is asked for by name and there is none, or bf16 on a CPU without AMX.
+        UsageError: a GPU is asked for by name and there is none, or bf16 on a CPU that does not multiply it.
     """
     if accelerator == "auto":
         accelerator = "gpu" if _gpus() else "cpu"

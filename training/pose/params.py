@@ -39,12 +39,14 @@ class AugmentParams(Section):
     shift: Share = Field(default=0.0, description="place, up to this share of the side either way")
     colour: Share = Field(default=0.0, description="standard deviation of the logarithm of the brightness")
     mosaic: Share = Field(default=0.0, description="share of pictures put together of four")
-    mosaic_scale: tuple[Factor, Factor] = Field(default=(1.0, 1.5), description="size of each, 1 just fills its place")
+    mosaic_scale: tuple[Factor, Factor] = Field(
+        default=(0.7, 1.1), description="the most of its place that somebody's box may take, of whom it is of"
+    )
     mixup: Share = Field(default=0.0, description="share of pictures that are the mean of two")
 
     @model_validator(mode="after")
     def _in_order(self) -> AugmentParams:
-        if self.scale[0] > self.scale[1] or not 1 <= self.mosaic_scale[0] <= self.mosaic_scale[1]:
+        if self.scale[0] > self.scale[1] or self.mosaic_scale[0] > self.mosaic_scale[1]:
             raise ValueError(f"scale {self.scale} or mosaic_scale {self.mosaic_scale}: give from and to")
         return self
 

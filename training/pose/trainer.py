@@ -52,7 +52,7 @@ class PoseTrainer:
         """See `recognizer.tasks.Trainer`: settles `accelerator` and `precision` by the machine, and fills in defaults.
 
         Raises:
-            UsageError: what is asked for by name is not here: a GPU, or bf16 on a CPU without AMX.
+            UsageError: what is asked for by name is not here: a GPU, or bf16 on a CPU that does not multiply it.
         """
         from training.pose.hardware import settled_hardware
 
