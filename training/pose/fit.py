@@ -136,6 +136,13 @@ class PoseFit(pl.LightningModule):
         self.images += len(images)
         return total
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        # Lightning refuses to cut under mixed precision and `fused`, as such an optimizer may still have to unscale
+        # gradients; those of bf16 are never scaled.
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.params.largest_gradient)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self.average.update_parameters(self.network)
