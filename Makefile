@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TASK := action
 
-.PHONY: help nightly test check format docs bench bench-gates bench-judge bench-swap mutations serve clean
+.PHONY: help nightly test check format docs bench bench-gates bench-judge bench-pose bench-swap mutations serve clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-gates: .venv/installed ## how often the relative gate lets a worse model t
 
 bench-judge: .venv/installed ## how often the judge of a rollout is wrong, and how soon it is right
 	@$(BIN)/python -m benchmarks.judge
+
+bench-pose: .venv/installed ## latency and training speed of the pose model; ARGS=--night for what a whole night learns
+	@$(BIN)/python -m benchmarks.pose $(ARGS)
 
 bench-swap: .venv/installed-dev ## swaps, rollouts and faults under traffic, as one table of bounds; ARGS=--quick for a sample
 	@$(BIN)/python -m benchmarks.swap $(ARGS)

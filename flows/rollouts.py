@@ -28,6 +28,7 @@ from recognizer.store import Store, audit, evidence, feedback, nights, quarantin
 from recognizer.store.observation import observe
 from recognizer.store.served import Champion, read_served
 from recognizer.store.wishes import require_task
+from recognizer.tasks import wrong_in_tests
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ def _truths(store: Store, rollout: Rollout) -> list[tuple[int, bool]]:
 def _blessed(store: Store, rollout: Rollout) -> float | None:
     """Share of wrong answers of the challenger on the test set."""
     version = versions.by_digest(store, rollout.digest)
-    accuracy = None if version is None else version.metrics.get("accuracy")
-    return None if accuracy is None else 1.0 - float(accuracy)
+    return None if version is None else wrong_in_tests(rollout.task, version.metrics)
 
 
 def waits_for(store: Store, rollout: Rollout) -> str | None:

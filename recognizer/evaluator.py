@@ -114,6 +114,7 @@ class Evaluator(Protocol):
     Attributes:
         metrics: that are a smooth function of sums over rows, so that two models can be compared case by case.
         headlines: metrics that are looked at first, the first of them where there is room for one.
+        correct: metric that is the share of cases answered rightly, as feedback judges answers in service.
         kinds: of slices.
         changes: of a case that should not change the answer, by name.
         generated_count: cases that the built-in generator makes when nobody says how many.
@@ -122,6 +123,7 @@ class Evaluator(Protocol):
     task: str
     metrics: tuple[str, ...]
     headlines: tuple[str, ...]
+    correct: str
     kinds: tuple[str, ...]
     changes: tuple[str, ...]
     generated_count: int

@@ -185,6 +185,18 @@ def load_evaluator(task: str) -> Evaluator:
     return made
 
 
+def wrong_in_tests(task: str, metrics: Mapping[str, float]) -> float | None:
+    """Share of wrong answers on the test set, as feedback counts them.
+
+    None where the task's evaluator is not installed, or the metrics are of a time before it said so.
+    """
+    try:
+        right = metrics.get(load_evaluator(task).correct)
+    except (NotFound, PluginError):
+        return None
+    return None if right is None else 1.0 - float(right)
+
+
 def trainable_tasks() -> tuple[str, ...]:
     """Names of the tasks that declare a trainer, sorted."""
     return _declared(TRAINERS)

@@ -24,6 +24,7 @@ from recognizer.store.leases import Lease
 from recognizer.store.observation import observe
 from recognizer.store.processes import is_alive, this_process
 from recognizer.store.rollouts import LEASE
+from recognizer.tasks import wrong_in_tests
 from serving.link import Link
 from serving.losses import Graveyard
 from serving.periodic import Periodic
@@ -189,8 +190,7 @@ class Controller:
     def _late(self, store: Store, rollout: Rollout) -> tuple[Judgement, int, int]:
         """The verdict on a champion that bakes no more, by what clients told since."""
         version = versions.by_digest(store, rollout.digest)
-        accuracy = None if version is None else version.metrics.get("accuracy")
-        blessed = None if accuracy is None else 1.0 - float(accuracy)
+        blessed = None if version is None else wrong_in_tests(rollout.task, version.metrics)
         told = feedback.late(store, rollout.id, rollout.digest, after=self._ledger.heard(rollout))
         tally = self._ledger.hear(rollout, [(one.number, one.misread) for one in told], blessed)
         return late.judge(tally, blessed), tally.number, tally.given

@@ -77,6 +77,7 @@ class ActionEvaluator:
     task = "action"
     metrics: ClassVar = PAIRED
     headlines: ClassVar = ("accuracy", "macro_f1", "worst_class_recall")
+    correct = "accuracy"
     kinds: ClassVar = KINDS
     changes: ClassVar = tuple(CHANGES)
     generated_count: ClassVar = 800

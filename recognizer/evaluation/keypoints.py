@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recognizer.errors import InputError
 from recognizer.evaluation.matches import LARGE, MEDIUM, jackknife, match, surest
-from recognizer.evaluation.oks import oks, require_sound
+from recognizer.evaluation.oks import HIT, all_found, oks, require_sound
 from recognizer.evaluation.record import SliceMeasure
 from recognizer.evaluation.slices import Slices
 from recognizer.evaluation.summands import Floats, Ints, Summands, mean, share
@@ -27,8 +27,6 @@ from recognizer.skeleton import JOINTS
 COCO_METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 PAIRED = ("AP", "oks_above_50", "mean_oks")
 """Metrics that are a mean over images (AP, by its pseudo-values) or labelled people, for comparisons case by case."""
-HIT = 0.5
-"""OKS from which somebody counts as found, as in AP50."""
 NEAR = 0.1
 """OKS from which somebody found has anything to do with a labelled person."""
 OF_TORSO, OF_DIAGONAL = 0.2, 0.1
@@ -116,6 +114,8 @@ def evaluate_keypoints(
     - `mean_oks`: mean over all people, 0 for those without a pair. A mean over pairs alone would rise when a model
       gives up on the hard ones, and two models would not be compared on the same people;
     - `matched_oks`: the mean over those that were paired alone; left out, as `pck`, where nobody was;
+    - `images_right`: share of the images in which everybody was found and nobody besides, as feedback judges an answer;
+      without images that have a crowd or somebody without labelled joints, and left out where there are no others;
     - `pck`: share of the labelled joints of paired people that lie within 0.2 of the torso (left shoulder to right
       hip, or else right shoulder to left hip), or, if neither is labelled, within 0.1 of the box's diagonal; left out
       where nobody is paired.
@@ -129,7 +129,8 @@ def evaluate_keypoints(
             image's index).
     """
     _require_pairs(people, found)
-    cases = _cases(people, found if shown is None else shown)
+    shown = found if shown is None else shown
+    cases = _cases(people, shown)
     n = len(cases.image)
     if n == 0:
         raise InputError(
@@ -142,6 +143,9 @@ def evaluate_keypoints(
         "oks_above_50": int(cases.hit.sum()) / n,
         "mean_oks": float(cases.oks.mean()),
     }
+    clear = [all_found(one.joints, who) for one, who in zip(shown, people, strict=True) if who.counted.all()]
+    if clear:
+        metrics["images_right"] = sum(clear) / len(clear)
     if paired.any():
         metrics["pck"] = int(cases.right.sum()) / int(paired.sum())
         metrics["matched_oks"] = float(cases.oks[cases.oks > 0].mean())

@@ -23,6 +23,9 @@ SIGMAS: tuple[float, ...] = tuple(
 )
 """Of the 17 COCO joints: how far people who label the same joint lie apart, in roots of the segment's area."""
 
+HIT = 0.5
+"""OKS from which somebody counts as found, as in AP50."""
+
 CROWDPOSE_SIGMAS: tuple[float, ...] = tuple(
     sigma / 10 for sigma in (*np.repeat([0.79, 0.72, 0.62, 1.07, 0.87, 0.89], 2).tolist(), 0.79, 0.79)
 )
@@ -72,6 +75,19 @@ def oks_of_joints(
         apart[:, nothing] = np.maximum(low - size - where, 0) + np.maximum(where - (low + size * 2), 0)
         known = known | nothing[:, None]
     return _similarity(apart, areas.astype(np.float64)[None], known[None], sigmas)
+
+
+def all_found(joints: NDArray[Any], people: People) -> bool:
+    """Whether an answer has everybody, each with an OKS of at least `HIT`, and nobody besides.
+
+    joints: (n, 17, 2) pixels, of the n people of the answer.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if len(joints) != len(people):
+        return False
+    hits = oks_of_joints(joints, people.joints, people.labelled, people.areas, people.boxes) >= HIT
+    return bool(hits[linear_sum_assignment(hits, maximize=True)].all())
 
 
 def agreement(first: FoundPeople, second: FoundPeople) -> float:

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.errors import FormatError
-from recognizer.evaluation.keypoints import HIT
-from recognizer.evaluation.oks import oks_of_joints
 from recognizer.scenes import AREA_OF_BOX, SEEN, UNLABELLED, People
 from recognizer.skeleton import JOINTS
 
@@ -61,19 +59,6 @@ def write_labelled(people: People) -> list[dict[str, Any]]:
         }
         for i in np.flatnonzero(people.counted).tolist()
     ]
-
-
-def all_found(joints: NDArray[Any], people: People) -> bool:
-    """Whether an answer has everybody, each with an OKS of at least `HIT`, and nobody besides.
-
-    joints: (n, 17, 2) pixels, of the n people of the answer.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    if len(joints) != len(people):
-        return False
-    hits = oks_of_joints(joints, people.joints, people.labelled, people.areas, people.boxes) >= HIT
-    return bool(hits[linear_sum_assignment(hits, maximize=True)].all())
 
 
 def _read_person(told: Any, where: str) -> tuple[NDArray[np.float64], Sequence[float], float]:

@@ -13,8 +13,8 @@ from recognizer.answers import Agreement, Answers
 from recognizer.contract import Inspection
 from recognizer.errors import InputError, UsageError
 from recognizer.evaluation.behaviour import GoldenAnswer
-from recognizer.evaluation.keypoints import HIT, PAIRED, KeypointEvaluation, evaluate_keypoints
-from recognizer.evaluation.oks import agreement, oks
+from recognizer.evaluation.keypoints import PAIRED, KeypointEvaluation, evaluate_keypoints
+from recognizer.evaluation.oks import HIT, agreement, oks
 from recognizer.evaluation.record import Evaluation
 from recognizer.evaluation.slices import joined
 from recognizer.evaluator import About, GoldenSet, Judged, Paired, Progress, Units
@@ -103,6 +103,7 @@ class PoseEvaluator:
     task = "pose"
     metrics: ClassVar = PAIRED
     headlines: ClassVar = ("AP", "AP50", "mean_oks")
+    correct = "images_right"
     kinds: ClassVar = KINDS
     changes: ClassVar = tuple(CHANGES)
     generated_count: ClassVar = 16_000

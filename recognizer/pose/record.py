@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from recognizer.errors import InputError
 from recognizer.evaluation.calibration import reliability_bins
-from recognizer.evaluation.keypoints import HIT, KeypointEvaluation, evaluate_keypoints, measured
+from recognizer.evaluation.keypoints import KeypointEvaluation, evaluate_keypoints, measured
 from recognizer.evaluation.matches import surest
-from recognizer.evaluation.oks import oks
+from recognizer.evaluation.oks import HIT, oks
 from recognizer.evaluation.record import ClassMeasure, Evaluation
 from recognizer.evaluator import Judged
 from recognizer.ingest.coco import read_coco

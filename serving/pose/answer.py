@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from recognizer.errors import FormatError
+from recognizer.evaluation.oks import all_found
 from recognizer.images import decode
 from recognizer.pose.answers import MOST, stack, unstack
-from recognizer.pose.correction import all_found, read_people, write_labelled
+from recognizer.pose.correction import read_people, write_labelled
 from recognizer.predictions import Prediction as Logged
 from recognizer.scenes import FoundPeople, Scene
 from recognizer.skeleton import JOINTS

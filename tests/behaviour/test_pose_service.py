@@ -34,6 +34,7 @@ from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
 from training.pose.export import INPUT, OUTPUTS, to_onnx
 from training.pose.params import ExportParams
+from training.pose.weights import Weights
 
 TINY = RtmoConfig(
     width=0.125, hidden=16, fine=16, inner=8, feedforward=16, attention_heads=0, stride_groups=1, pose_width=16,
@@ -123,7 +124,9 @@ class Served:
 def served(module_home):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    exported = to_onnx(network(), ImageSpec(SIDE, SIDE), ExportParams(any_size=False, people=MOST))
+    exported = to_onnx(
+        Weights(network(), "micro", ImageSpec(SIDE, SIDE), people=MOST, threshold=0.3), ExportParams(any_size=False)
+    )
     model = onnx.load_model_from_string(exported)
     torch.set_num_threads(before)
     for version, threshold in ((1, MANY), (2, half_as_many(exported))):

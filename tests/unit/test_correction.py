@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from recognizer.errors import FormatError
-from recognizer.pose.correction import all_found, read_people, write_labelled
+from recognizer.evaluation.oks import all_found
+from recognizer.pose.correction import read_people, write_labelled
 from recognizer.scenes import AREA_OF_BOX, People
 from recognizer.skeleton import JOINTS
 from recognizer.synthetic.scenes import generate_scenes

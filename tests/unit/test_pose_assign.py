@@ -73,6 +73,16 @@ def test_so_many_at_least_where_there_are_candidates(box, taken):
     assert len(pairs) == taken
 
 
+def test_the_cheapest_are_the_best():
+    targets = collate([people((32, 32, 96, 96), (100, 100, 120, 120))])
+    perfect = [(0, 0, 19), (0, 0, 27)]
+    found = assign(dense_for(targets, perfect), targets, AssignParams(least=6))
+    anchors, who, best = found.anchors.tolist(), found.people.tolist(), found.best.tolist()
+    assert {anchor for anchor, person, one in zip(anchors, who, best, strict=True) if one and person == 0} == {19, 27}
+    assert sum(best) == 4
+    assert len(best) > 4
+
+
 def test_never_more_than_allowed():
     targets = collate([people((0, 0, 128, 128))])
     pairs, _ = chosen(targets, [(0, 0, anchor) for anchor in range(A)], AssignParams(most=4, radius=9.0))

@@ -130,13 +130,26 @@ def test_a_mosaic_shows_four_pictures_with_their_people(seed):
     parts = [somebody(), somebody((192, 256)), somebody(), somebody((96, 64))]
     image, people = mosaic(parts, SIZE, STILL, random(seed))
     assert image.shape == (*SIZE, 3)
-    assert len(people) >= 2
+    assert len(people) == 4
+    assert (people.boxes[:, 2] <= SIZE[1] * 2 / 3).all()
+    assert (people.labelled > 0).sum() >= 8  # of 12: whoever hardly fits loses the outermost
     for who in range(len(people)):
         for channel, joint in enumerate(SPOTS):
             if people.labelled[who, joint]:
                 x, y = np.floor(people.joints[who, joint]).astype(int)
                 spot = image[min(y, SIZE[0] - 1), min(x, SIZE[1] - 1)].astype(int)
                 assert spot[channel] > 100, (seed, who, joint, spot)
+
+
+def test_a_mosaic_leaves_who_fits_at_their_size_and_takes_pictures_of_nobody():
+    small = np.zeros((*SIZE, 3), np.uint8), people_at({0: (60, 40)}, box=(58, 38, 6, 6), area=30.0)
+    nobody = np.zeros((*SIZE, 3), np.uint8), People.nobody()
+    _, people = mosaic([small, nobody, nobody, small], SIZE, STILL, random())
+    np.testing.assert_allclose(people.boxes[:, 2:], 6, rtol=1e-6)
+    np.testing.assert_allclose(people.areas, 30, rtol=1e-6)
+    low, high = people.boxes[0, :2], people.boxes[1, :2]
+    assert (low < np.array(SIZE[::-1]) * 0.4).all()
+    assert (high > np.array(SIZE[::-1]) * 0.55).all()
 
 
 def test_a_mixture_is_of_both_with_the_people_of_both():

@@ -9,7 +9,7 @@ from recognizer.scenes import FoundPeople, People
 from recognizer.synthetic.scenes import generate_scenes
 from training.params import read_section
 from training.pose.batches import TrainingBatches, ahead
-from training.pose.params import AugmentParams, ExportParams, PrepareParams, TrainParams
+from training.pose.params import AugmentParams, PrepareParams, TrainParams
 from training.pose.threshold import FALLBACK, best_threshold
 
 SCENES = tuple(generate_scenes(7, size=64))
@@ -107,7 +107,7 @@ def test_the_threshold_between_the_right_and_the_wrong(scores, shift, low, high)
         (TrainParams, {"augment": {"mosaic_scale": [1.1, 0.7]}}, "train", "give from and to"),
         (TrainParams, {"accelerator": "tpu"}, "train", "train.pose.accelerator"),
         (TrainParams, {"loss": {"oks": 0}}, "train", "train.pose.loss.oks"),
-        (ExportParams, {"people": 0}, "export", "export.pose.people"),
+        (TrainParams, {"people": 0}, "train", "train.pose.people"),
     ],
 )
 def test_parameters_that_mean_nothing_name_their_key(kind, content, stage, message):

@@ -108,8 +108,12 @@ def test_whoever_waits_is_told_how_far_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("answers", "expected", "precision"),
     [
-        (PERFECT, {"AP": 1.0, "AP50": 1.0, "oks_above_50": 1.0, "mean_oks": 1.0, "pck": 1.0, "matched_oks": 1.0}, 1.0),
-        (FAR, {"AP": 0.0, "oks_above_50": 0.0, "mean_oks": 0.0}, 0.0),
+        (
+            PERFECT,
+            {"AP": 1.0, "AP50": 1.0, "oks_above_50": 1.0, "mean_oks": 1.0, "matched_oks": 1.0, "images_right": 1.0},
+            1.0,
+        ),
+        (FAR, {"AP": 0.0, "oks_above_50": 0.0, "mean_oks": 0.0, "images_right": 0.25}, 0.0),
         (NOBODY, {"AP": 0.0, "oks_above_50": 0.0, "mean_oks": 0.0}, None),
     ],
 )

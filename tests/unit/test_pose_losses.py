@@ -109,7 +109,7 @@ def test_the_same_twice():
 
 def _pairs(ignored, *at):
     images, anchors = torch.tensor(at, dtype=torch.long).reshape(-1, 2).T
-    return Assignment(images, anchors, torch.zeros_like(images), torch.tensor(ignored))
+    return Assignment(images, anchors, torch.zeros_like(images), torch.tensor(ignored), torch.ones_like(images) > 0)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from recognizer.tasks import (
     load_trainer,
     require_task,
     trainable_tasks,
+    wrong_in_tests,
 )
 
 
@@ -90,6 +91,9 @@ def test_what_the_built_in_evaluators_say_of_themselves(task, classes, says, rea
     assert says in evaluator.about(classes).answers
     assert set(evaluator.headlines[:1]) <= set(evaluator.metrics)
     assert evaluator.generated_count >= 100
+    assert wrong_in_tests(task, {evaluator.correct: 0.75}) == 0.25
+    assert wrong_in_tests(task, {}) is None
+    assert wrong_in_tests("nothing", {evaluator.correct: 0.75}) is None
 
 
 @pytest.mark.parametrize("folder", ["flows", "recognizer/gates", "recognizer/report"])

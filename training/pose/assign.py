@@ -27,6 +27,8 @@ from training.pose.targets import Targets, oks
 
 NEVER = 1e8
 """Cost of an anchor that is no candidate."""
+BEST = 2
+"""How many of a person's anchors, the cheapest, have their joints placed in training: that costs more than all else."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Assignment(NamedTuple):
         anchors: (P,) which anchor.
         people: (P,) which of the M people there.
         ignored: (n, A) anchors that are neither among them nor to find nobody.
+        best: (P,) whether it is among the `BEST` of its person.
     """
 
     images: Tensor
     anchors: Tensor
     people: Tensor
     ignored: Tensor
+    best: Tensor
 
 
 @torch.no_grad()
@@ -90,7 +94,9 @@ def assign(dense: Dense, targets: Targets, params: AssignParams) -> Assignment:
     least, person = cost.min(dim=1)
     positive = least < NEVER
     images, anchors = positive.nonzero(as_tuple=True)
-    return Assignment(images, anchors, person[images, anchors], _ignored(dense, targets) & ~positive)
+    who = person[images, anchors]
+    first = torch.zeros_like(cost, dtype=torch.bool).scatter(2, where[..., :BEST], taken[..., :BEST])
+    return Assignment(images, anchors, who, _ignored(dense, targets) & ~positive, first[images, who, anchors])
 
 
 def _candidates(dense: Dense, targets: Targets, radius: float) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,9 @@ import warnings
 import onnx
 import torch
 
-from recognizer.images import ImageSpec
-from training.models.rtmo import Finder, Rtmo, merged
+from training.models.rtmo import Finder, merged
 from training.pose.params import STRIDE, ExportParams
+from training.pose.weights import Weights
 from training.provenance import forget_source
 
 INPUT = "images"
@@ -23,13 +23,13 @@ SMALLEST, LARGEST = 128, 2048
 OUTPUTS = ("scores", "boxes", "joints", "visibility")
 
 
-def to_onnx(network: Rtmo, spec: ImageSpec, params: ExportParams) -> bytes:
+def to_onnx(weights: Weights, params: ExportParams) -> bytes:
     """The deployed graph; the same weights give the same bytes.
 
     Takes `images` (n, 3, h, w) float32 in [0, 1], red first; gives `scores` (n, K), `boxes` (n, K, 4) as x1, y1, x2,
     y2, `joints` (n, K, 17, 2) and `visibility` (n, K, 17), places in pixels of the input.
     """
-    traced = [max(side, SMALLEST) if params.any_size else side for side in spec.size]
+    traced = [max(side, SMALLEST) if params.any_size else side for side in weights.spec.size]
     axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=params.largest_batch)}
     if params.any_size:
         axes[2] = STRIDE * torch.export.Dim("rows", min=SMALLEST // STRIDE, max=LARGEST // STRIDE)
@@ -40,7 +40,7 @@ def to_onnx(network: Rtmo, spec: ImageSpec, params: ExportParams) -> bytes:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         program = torch.onnx.export(
-            Finder(merged(network), params.people).eval(),
+            Finder(merged(weights.network), weights.people).eval(),
             (torch.zeros(2, 3, *traced),),
             input_names=[INPUT],
             output_names=list(OUTPUTS),

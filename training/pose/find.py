@@ -15,17 +15,19 @@ from training.models.rtmo import Finder, Rtmo, merged
 from training.pose.augment import Size
 
 BATCH = 16
-PEOPLE = 24
-"""Candidates of one picture."""
 
 
-def find(network: Rtmo, scenes: Sequence[Scene], size: Size) -> list[FoundPeople]:
+def find(network: Rtmo, scenes: Sequence[Scene], size: Size, people: int) -> list[FoundPeople]:
     """Everybody above a low score in each of n scenes, in pixels of the scene; `network` is left as it is.
 
-    size: (height, width) of the network's input.
+    Args:
+        network: any.
+        scenes: labelled or not.
+        size: (height, width) of the network's input.
+        people: candidates of one picture.
     """
     device = next(network.parameters()).device
-    finder = Finder(merged(network), PEOPLE).eval()
+    finder = Finder(merged(network), people).eval()
     found: list[FoundPeople] = []
     with torch.inference_mode():
         for start in range(0, len(scenes), BATCH):

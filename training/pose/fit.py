@@ -166,7 +166,7 @@ class PoseFit(pl.LightningModule):
         scenes = self.data.validation[:VALIDATED]
         network = self.average.module
         assert isinstance(network, Rtmo)
-        found = find(network, scenes, self.data.size)
+        found = find(network, scenes, self.data.size, self.params.people)
         metrics = evaluate_keypoints([scene.people for scene in scenes], found).metrics
         return {name: metrics[name] for name in ("AP", "mean_oks")}
 

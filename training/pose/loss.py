@@ -4,7 +4,9 @@ Sources: Lu et al. 2024, "RTMO" (OKS, visibility and coordinate losses, and thei
 "VarifocalNet" (score); Ge et al. 2021, "YOLOX" (box).
 Axes: n images, A anchors, P anchors that are to find somebody, V joints, B bins.
 
-Joints without a label give no loss anywhere. Images without people teach the score alone.
+Joints without a label give no loss anywhere. Images without people teach the score alone. Of the anchors that are to
+find somebody, the best ones have their joints placed by classifier and refiner; for the others, those told directly say
+how much their score is to be.
 """
 
 from __future__ import annotations
@@ -35,16 +37,22 @@ def losses(
         at = (chosen.images, chosen.anchors)
         whom = (chosen.images, chosen.people)
         truth = (targets.joints[whom], targets.labelled[whom], targets.areas[whom])
-        placed = network.place(dense, *at)
+        best = chosen.best.nonzero()[:, 0]
+        theirs = (truth[0][best], truth[1][best], truth[2][best])
+        placed = network.place(dense, chosen.images[best], chosen.anchors[best])
         guesses = torch.stack([guess.float() for guess in placed.guesses])
-        reached = oks(guesses, *truth)
-        wanted[at] = reached[-1].detach() ** weights.power
+        reached = oks(guesses, *theirs)
         assert dense.proxies is not None
+        told = oks(dense.proxies[at], *truth)
+        similar = told.detach().clone()
+        similar[best] = reached[-1].detach()
+        wanted[at] = similar**weights.power
         parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
-        parts["proxy"] = (1 - oks(dense.proxies[at], *truth)).mean()
-        parts["bins"] = bins_loss(placed.bins, *truth)
+        parts["proxy"] = (1 - told).mean()
+        parts["bins"] = bins_loss(placed.bins, *theirs)
         parts["oks"] = (1 - reached).mean()
-        parts["distance"] = distance_loss(torch.cat([guesses, dense.proxies[at][None]]), *truth)
+        direct = distance_loss(dense.proxies[at][None], *truth)
+        parts["distance"] = (distance_loss(guesses, *theirs) * len(guesses) + direct) / (len(guesses) + 1)
         parts["visibility"] = visibility_loss(
             dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden
         )

@@ -96,6 +96,13 @@ class TrainParams(Warmed):
     average: Share = 0.998
     largest_gradient: Positive = 10.0
     plain_epochs: int = Field(default=2, ge=0, description="last epochs, in which pictures are not put together")
+    people: int = Field(
+        default=24,
+        ge=1,
+        le=1000,
+        description="the most that are answered for one picture; each person may be answered several times, so give "
+        "about four times as many as there may be people. Each costs time",
+    )
     loss: LossParams = LossParams()
     augment: AugmentParams = AugmentParams()
 
@@ -107,14 +114,8 @@ class TrainParams(Warmed):
 
 
 class ExportParams(Section):
-    """How the network becomes ONNX.
-
-    Attributes:
-        people: the most that are answered for one picture; each person may be answered several times, so give about
-            four times as many as there may be people. Each costs time.
-    """
+    """How the network becomes ONNX."""
 
     opset: int = Field(default=20, ge=18)
     largest_batch: int = Field(default=64, ge=2)
-    people: int = Field(default=24, ge=1, le=1000)
     any_size: bool = Field(default=True, description="other multiples of 32 from 128 to 2048 are taken too")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recognizer.evaluation.keypoints import HIT
-from recognizer.evaluation.oks import oks
+from recognizer.evaluation.oks import HIT, oks
 from recognizer.scenes import FoundPeople, People
 
 FALLBACK = 0.3

@@ -127,10 +127,10 @@ class PoseTrainer:
                 checkpoints,
                 progress,
             )
-            found = find(fitted.network, data.validation, data.spec.size)
+            found = find(fitted.network, data.validation, data.spec.size, chosen.people)
         truth = [data.validation.people(place) for place in range(len(data.validation))]
         threshold = best_threshold(truth, found)
-        Weights(fitted.network, chosen.size, data.spec, threshold).save(destination / "weights.pt")
+        Weights(fitted.network, chosen.size, data.spec, chosen.people, threshold).save(destination / "weights.pt")
         write_json(
             destination / "training.json",
             {
@@ -166,7 +166,7 @@ class PoseTrainer:
 
         chosen = read_section(ExportParams, params, "export", self.task)
         weights = load_weights(trained / "weights.pt")
-        content = to_onnx(weights.network, weights.spec, chosen)
+        content = to_onnx(weights, chosen)
         shapes: dict[str, list[Any]] = {
             "scores": [],
             "boxes": [4],
@@ -182,7 +182,7 @@ class PoseTrainer:
                 "classes": [PERSON],
                 "inputs": [{"name": INPUT, "dtype": "float32", "shape": ["batch", 3, *weights.spec.size]}],
                 "outputs": [
-                    {"name": name, "dtype": "float32", "shape": ["batch", chosen.people, *shapes[name]]}
+                    {"name": name, "dtype": "float32", "shape": ["batch", weights.people, *shapes[name]]}
                     for name in OUTPUTS
                 ],
                 "preprocessing": weights.spec.as_dict(),
@@ -201,7 +201,7 @@ class PoseTrainer:
         from training.pose.weights import load_weights
 
         weights = load_weights(trained / "weights.pt")
-        return stack(find(weights.network, cases, weights.spec.size), weights.threshold)
+        return stack(find(weights.network, cases, weights.spec.size, weights.people), weights.threshold)
 
 
 def read_prepared(folder: Path) -> Prepared:

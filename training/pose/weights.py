@@ -18,13 +18,14 @@ from training.models.sizes import SIZES
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network (in evaluation mode), the name of its size, the input it was trained on, and the score from
-    which on somebody is shown.
+    """A trained network (in evaluation mode), the name of its size, the input it was trained on, how many candidates it
+    answers for one picture, and the score from which on somebody is shown.
     """
 
     network: Rtmo
     size: str
     spec: ImageSpec
+    people: int
     threshold: float
 
     def save(self, path: Path) -> None:
@@ -34,6 +35,7 @@ class Weights:
             {
                 "size": self.size,
                 "preprocessing": self.spec.as_dict(),
+                "people": self.people,
                 "threshold": self.threshold,
                 "state": {name: value.contiguous() for name, value in self.network.state_dict().items()},
             },
@@ -54,7 +56,7 @@ def load_weights(path: Path) -> Weights:
         network.load_state_dict(content.state)
     except (KeyError, RuntimeError) as error:
         raise _unreadable(path, error) from error
-    return Weights(network.eval(), content.size, content.spec, content.threshold)
+    return Weights(network.eval(), content.size, content.spec, content.people, content.threshold)
 
 
 class _Content(NamedTuple):
@@ -62,6 +64,7 @@ class _Content(NamedTuple):
 
     size: str
     spec: ImageSpec
+    people: int
     threshold: float
     state: dict[str, torch.Tensor]
 
@@ -72,6 +75,7 @@ def _read(path: Path) -> _Content:
         return _Content(
             size=str(content["size"]),
             spec=ImageSpec.from_dict(content["preprocessing"]),
+            people=int(content["people"]),
             threshold=float(content["threshold"]),
             state=dict(content["state"]),
         )
