@@ -1,7 +1,7 @@
 """The pose model: latency, training speed, and what it learns in a night on rendered scenes.
 
-    python -m benchmarks.pose          # latency and training speed, two minutes
-    python -m benchmarks.pose --night  # and one whole night: training of 30 minutes at most, then its figures
+    make bench-pose               # latency and training speed, two minutes
+    make bench-pose ARGS=--night  # and one whole night: training of 30 minutes at most, then its figures
 
 Exits with 1 when a row fails.
 """
@@ -39,13 +39,15 @@ def latency_rows(folder: Path) -> list[Row]:
     from training.models.rtmo import Rtmo
     from training.models.sizes import SIZES
     from training.pose.export import INPUT, OUTPUTS, to_onnx
-    from training.pose.params import ExportParams
+    from training.pose.params import ExportParams, TrainParams
+    from training.pose.weights import Weights
 
     network = Rtmo(SIZES["micro"]).eval()
     sessions = {}
     for side in LATENCY:
         path = folder / f"{side}.onnx"
-        path.write_bytes(to_onnx(network, ImageSpec(side, side), ExportParams()))
+        weights = Weights(network, "micro", ImageSpec(side, side), TrainParams().people, threshold=0.0)
+        path.write_bytes(to_onnx(weights, ExportParams()))
         image = np.random.default_rng(0).random((1, 3, side, side), np.float32)
         sessions[side] = (open_session(path, 1, [CPU]), {INPUT: image})
     spent: dict[int, list[float]] = {side: [] for side in LATENCY}
