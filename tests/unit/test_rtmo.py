@@ -16,6 +16,7 @@ from training.models.rtmo import Anchors, Finder, Rtmo, _decoded, anchors_of, me
 from training.models.sizes import SIZES, RtmoConfig
 from training.pose.export import INPUT, OUTPUTS, to_onnx
 from training.pose.params import ExportParams
+from training.pose.weights import Weights
 
 TINY = RtmoConfig(
     width=0.125,
@@ -229,7 +230,7 @@ def test_an_image_is_found_the_same_in_any_batch():
 @pytest.fixture(scope="module")
 def deployed():
     net = network().eval()
-    content = to_onnx(net, ImageSpec(128, 160), ExportParams(people=20))
+    content = to_onnx(Weights(net, "micro", ImageSpec(128, 160), people=20, threshold=0.3), ExportParams())
     return net, onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
