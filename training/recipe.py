@@ -39,8 +39,8 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     Memory that is wholly written before it is read needs no filling first, which would cost a pass over all of it.
     """
     deterministic = torch.utils.deterministic
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = deterministic.fill_uninitialized_memory
+    threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    filled_before = deterministic.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
@@ -49,6 +49,6 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
         try:
             yield
         finally:
-            torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1])
-            deterministic.fill_uninitialized_memory = filled
+            torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(strict_before)
+            deterministic.fill_uninitialized_memory = filled_before

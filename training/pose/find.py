@@ -21,8 +21,6 @@ def find(network: Rtmo, scenes: Sequence[Scene], size: Size, people: int) -> lis
     """Everybody above a low score in each of n scenes, in pixels of the scene; `network` is left as it is.
 
     Args:
-        network: any.
-        scenes: labelled or not.
         size: (height, width) of the network's input.
         people: candidates of one picture.
     """

@@ -139,8 +139,8 @@ class PoseFit(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        # Lightning refuses to cut under mixed precision and `fused`, as such an optimizer may still have to unscale
-        # gradients; those of bf16 are never scaled.
+        # Here and not by the trainer's `gradient_clip_val`: Lightning refuses that with mixed precision and `fused`, as
+        # such an optimizer may still have to unscale gradients. Those of bf16 are never scaled.
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.params.largest_gradient)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -211,7 +211,6 @@ def _train(module: PoseFit, hardware: Hardware, checkpoints: Path) -> None:
         max_epochs=module.params.epochs,
         **hardware.trainer_options(module.params.precision),
         accumulate_grad_batches=module.splits,
-        gradient_clip_val=module.params.largest_gradient,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
