@@ -64,8 +64,10 @@ def latency_rows(folder: Path) -> list[Row]:
 
 
 def training_row(folder: Path) -> Row:
-    """One epoch by the trainer itself, after an epoch to warm up."""
+    """One epoch by the trainer itself, as params.yaml has its first ones: four pictures in one where it says so."""
+    from recognizer.home import checkout
     from recognizer.ingest.recorded import Source
+    from recognizer.params import load_params
     from recognizer.pose.snapshot import write_scenes
     from recognizer.synthetic.scenes import generate_scenes
     from training.pose.trainer import PoseTrainer
@@ -79,7 +81,7 @@ def training_row(folder: Path) -> Row:
     trainer = PoseTrainer()
     trainer.prepare(folder / "snapshot", folder / "prepared", {})
     (folder / "trained").mkdir()
-    params = {"epochs": 1, "augment": {"scale": [0.8, 1.25], "shift": 0.05, "colour": 0.1}}
+    params = load_params(checkout() / "params.yaml", "pose").with_train(epochs=1, plain_epochs=0)["train"]
     trainer.train(folder / "prepared", folder / "trained", params, parent=None, progress=lambda *_: None)
     facts = json.loads((folder / "trained" / "training.json").read_text())
     return at_least(
