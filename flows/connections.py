@@ -210,7 +210,12 @@ class Pool:
         if not self._closed and len(self._all) + len(self._opening) < self._most:
             task = self.loop.create_task(self._try())
             self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        # its connection may have come and gone while it still counted as being opened
+        self._grow()
 
     async def _try(self) -> None:
         try:

@@ -190,7 +190,15 @@ FINE = {
 def test_whatever_is_right_is_no_failure(way):
     with Server(always(FINE[way])) as server:
         report = replay(plan(server.url, feedback=0.0))
-    assert (report.all.answers, report.failed, report.generations) == (140, 0, ())
+    assert (report.all.answers, report.failures, report.generations) == (140, {}, ())
+
+
+@pytest.mark.parametrize("connections", [1, 2, 64])
+def test_nobody_waits_for_a_connection_that_nobody_opens(connections):
+    """Every answer ends its connection, and all requests are in line at once."""
+    with Server(always(FINE["closing"])) as server:
+        report = replay(plan(server.url, rate=100_000.0, connections=connections))
+    assert (report.all.answers, report.failures) == (140, {})
 
 
 def test_a_request_that_hangs_is_given_up():
