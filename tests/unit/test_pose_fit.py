@@ -37,7 +37,7 @@ def nothing(_share, _line):
 
 
 def run(folder, epochs=2, hardware=CPU, **changes):
-    params = TrainParams(epochs=epochs, plain_epochs=1, batch=4, average=0.5, **{"learning_rate": 2e-3, **changes})
+    params = TrainParams(epochs=epochs, plain_epochs=1, batch=4, average=0.5, **{"learning_rate": 0.02, **changes})
     with reproducible(0, 1):
         return fit(Rtmo(TINY), FitData(SCENES[:6], SCENES[6:], (64, 64), "these"), params, hardware, folder, nothing)
 

@@ -90,6 +90,9 @@ class Head(nn.Module):
         self.proxies = nn.Conv2d(pose, V * 2, 1)
         nn.init.constant_(self.score.bias, math.log(RARE / (1 - RARE)))  # type: ignore[arg-type]
 
+    def ends(self) -> list[nn.Module]:
+        return [self.score, self.answers, self.proxies]
+
     def forward(self, x: Tensor, dense: bool) -> list[Tensor]:
         """Score, box with visibility and vector, and, when `dense`, proxies: (n, h * w, channels) each."""
         of_score, of_pose = x.chunk(2, dim=1)
@@ -131,6 +134,15 @@ class Rtmo(nn.Module):
             fine=fine,
             anchors=anchors,
         )
+
+    def inner_weights(self) -> list[nn.Parameter]:
+        """Weights of all layers between two others: neither the first layer nor those that answer."""
+        ends = [self.backbone.stem, self.heat, *(layer for head in self.heads for layer in head.ends())]
+        if self.refiner is not None:
+            ends.append(self.refiner.moves)
+        outside = {layer for end in ends for layer in end.modules()}
+        layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+        return [layer.weight for layer in layers if layer not in outside]
 
     def place(self, dense: Dense, images: Tensor, anchors: Tensor) -> Placed:
         """Where the joints of the people at P anchors are.

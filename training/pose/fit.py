@@ -1,7 +1,7 @@
 """Fitting the network that finds people: a pure function of data, parameters and parent, however often it is killed.
 
-Source of the recipe: Lu et al. 2024, "RTMO" (AdamW, warm-up, cosine, average of the weights, and pictures put together
-of several until shortly before the end).
+Source of the recipe: Lu et al. 2024, "RTMO" (warm-up, cosine, average of the weights, and pictures put together of
+several until shortly before the end); the optimizer is ours, see `training.muon`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from recognizer.scenes import Scene
 from recognizer.tasks import Progress
 from training.checkpoints import BEST, LAST, keep, resumable
 from training.models.rtmo import Rtmo
+from training.muon import Muon
 from training.pose.assign import AssignParams
 from training.pose.batches import Batch, Size, TrainingBatches, opencv_alone
 from training.pose.find import find
@@ -37,6 +38,8 @@ from training.pose.params import TrainParams
 from training.recipe import blend, one_cycle
 
 MONITOR = "validation_quality"
+ENDS = 0.2
+"""Learning rate of first and last layers, biases and gains, which AdamW moves, for one of the inner weights."""
 VALIDATED = 500
 """Pictures of the validation set that are looked at after every epoch."""
 
@@ -105,12 +108,15 @@ class PoseFit(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         params = self.params
-        weights = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases: nothing to shrink
-        optimizer = torch.optim.AdamW(
-            [{"params": weights, "weight_decay": params.weight_decay}, {"params": rest, "weight_decay": 0.0}],
+        inner = self.network.inner_weights()
+        known = {id(weight) for weight in inner}
+        optimizer = Muon(
+            inner,
+            [parameter for parameter in self.network.parameters() if id(parameter) not in known],
             lr=params.learning_rate,
-            fused=True,  # one step over all weights instead of ten: the same sum, and a twentieth of a step's time
+            rest_lr=params.learning_rate * ENDS,
+            weight_decay=params.weight_decay,
+            exact="bf16" not in str(self.trainer.precision),
         )
         steps = params.epochs * math.ceil(len(self.train_dataloader()) / self.splits)
         factor = partial(one_cycle, steps=steps, warm_up=params.warm_up)
@@ -135,13 +141,6 @@ class PoseFit(pl.LightningModule):
         self._parts.append({**parts, "loss": total.detach()})
         self.images += len(images)
         return total
-
-    def configure_gradient_clipping(
-        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:
-        # Here and not by the trainer's `gradient_clip_val`: Lightning refuses that with mixed precision and `fused`, as
-        # such an optimizer may still have to unscale gradients. Those of bf16 are never scaled.
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.params.largest_gradient)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -211,6 +210,7 @@ def _train(module: PoseFit, hardware: Hardware, checkpoints: Path) -> None:
         max_epochs=module.params.epochs,
         **hardware.trainer_options(module.params.precision),
         accumulate_grad_batches=module.splits,
+        gradient_clip_val=module.params.largest_gradient,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

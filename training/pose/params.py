@@ -90,7 +90,7 @@ class TrainParams(Warmed):
     precision: Precision = "auto"
     epochs: int = Field(default=6, ge=1)
     batch: int = Field(default=32, ge=2)
-    learning_rate: Positive = 4e-3
+    learning_rate: Positive = 0.02
     weight_decay: float = Field(default=0.05, ge=0)
     warm_up: Share = 0.1
     average: Share = 0.998
