@@ -35,7 +35,7 @@ def evaluate_version(
         data: a data file, all of whose cases are judged; None for the newest snapshot's frozen test set.
 
     Returns:
-        `{task, version, digest, n, classes, metrics, per_class, slices, confusion, reliability}`.
+        `{task, version, digest, n, classes, metrics, per_class, slices, confusion, reliability, errors}`.
 
     Raises:
         NotFound: no such version, or nothing was ingested.
@@ -57,7 +57,7 @@ def evaluate_predictions(task: str, data: DataFile, predictions: Path) -> dict[s
     """Evaluate predictions that lie in a file, on all cases of a data file; asks no model, and reads no store.
 
     Returns:
-        `{task, predictions, n, classes, metrics, per_class, slices, confusion, reliability, warnings}`.
+        `{task, predictions, n, classes, metrics, per_class, slices, confusion, reliability, errors, warnings}`.
 
     Raises:
         NotFound: no such task.

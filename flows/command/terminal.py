@@ -227,6 +227,8 @@ def show_evaluation(answer: Mapping[str, Any]) -> None:
     console.print(table)
     if any(answer["slices"].values()):
         console.print(_slices(answer["slices"]))
+    if answer["errors"]:
+        console.print(_errors(answer["errors"]))
     for warning in answer.get("warnings", ()):
         console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
 
@@ -242,6 +244,16 @@ def _slices(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
             table.add_row(spoken(kind), escape(name), f"{measure['accuracy']:.3f}", f"{measure['n']:,}")
         if len(ordered) > MOST_SLICES:
             table.add_row(spoken(kind), f"and {len(ordered) - MOST_SLICES:,} better ones", "", "")
+    return table
+
+
+def _errors(errors: Mapping[str, float]) -> Table:
+    """Of the parts of an answer the worst first."""
+    table = Table(title="mean errors, as a share of size", title_justify="left")
+    table.add_column("of")
+    table.add_column("error", justify="right")
+    for name, error in sorted(errors.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(spoken(name), f"{error:.3f}")
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from recognizer.errors import FormatError
@@ -55,6 +55,8 @@ class Evaluation:
         slices: kind of slice (`subject`, `length`, …) → slice → measure, sorted by name.
         confusion: (k, k) counts, [label][answer].
         reliability: bins of confidence, ascending.
+        errors: part of an answer (a joint) → mean distance from the truth, as a share of the size (root of the area) of
+            whom it belongs to; empty where an answer has no parts.
     """
 
     n: int
@@ -64,6 +66,7 @@ class Evaluation:
     slices: Mapping[str, Mapping[str, SliceMeasure]]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...]
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -79,6 +82,7 @@ class Evaluation:
             },
             "confusion": [list(row) for row in self.confusion],
             "reliability": [asdict(part) for part in self.reliability],
+            "errors": dict(self.errors),
         }
 
     @classmethod
@@ -103,6 +107,7 @@ class Evaluation:
                 },
                 confusion=tuple(tuple(row) for row in plain["confusion"]),
                 reliability=tuple(ReliabilityBin(**part) for part in plain["reliability"]),
+                errors=dict(plain.get("errors", {})),  # older records have none
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"an evaluation that cannot be read: {error}", hint=hint) from error

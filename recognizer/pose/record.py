@@ -31,6 +31,7 @@ def record_of(
 
     N is how many people have to be found; a found one is right who is a person with OKS of at least `HIT`. As in
     COCO, the surest of an image are looked at. Reliability needs scores in [0, 1]: without, there are no bins of it.
+    Errors are those of joints, in roots of their person's area.
 
     Args:
         slices: kind → (n,) the slice of each who has to be found.
@@ -55,6 +56,7 @@ def record_of(
         slices={kind: measured(names, judged.cases.hit) for kind, names in slices.items()},
         confusion=(),
         reliability=reliability_bins(scores, _right(people, found)) if shares else (),
+        errors=dict(judged.joint_errors),
     )
 
 

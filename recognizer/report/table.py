@@ -16,6 +16,7 @@ CHECK_COLUMNS = ("gate", "check", "value", "interval", "threshold", "champion", 
 METRIC_COLUMNS = ("metric", "candidate", "champion", "change", "")
 CONFUSION_COLUMNS = ("is", "was answered as", "cases", "share of the class")
 CLASS_COLUMNS = ("class", "n", "precision", "recall", "F1", "champion recall")
+ERROR_COLUMNS = ("of", "mean error", "champion")
 SLICE_COLUMNS = ("slice", "n", "accuracy", "interval", "champion", "candidate less champion")
 DIFFERENCE_COLUMNS = ("metric", "against", "difference", "interval")
 RIVAL_COLUMNS = ("against", "only candidate right", "only other right", "p", "other answer")
@@ -95,6 +96,13 @@ def class_rows(candidate: Evaluation, champion: Evaluation | None) -> list[Row]:
             )
         )
     return rows
+
+
+def error_rows(candidate: Evaluation, champion: Evaluation | None) -> list[Row]:
+    """Every part of an answer, the worst first."""
+    others = champion.errors if champion is not None else {}
+    ordered = sorted(candidate.errors.items(), key=lambda item: (-item[1], item[0]))
+    return [(spoken(name), figure(error), figure(others.get(name))) for name, error in ordered]
 
 
 def slices_of(evaluation: Evaluation) -> Mapping[str, Mapping[str, SliceMeasure]]:

@@ -450,7 +450,7 @@ def found_people():
     metrics = {"AP": 0.512, "AP50": 0.71, "APm": 0.4, "mean_oks": 0.66, "pck": 0.87}
     return Evaluation(
         n=100, classes=("person",), metrics=metrics, per_class={"person": ClassMeasure(0.8, 0.57, 0.66, 100)},
-        slices={"size": sizes}, confusion=(), reliability=bins,
+        slices={"size": sizes}, confusion=(), reliability=bins, errors={"nose": 0.052, "left_wrist": 0.31},
     )  # fmt: skip
 
 
@@ -465,6 +465,7 @@ def test_a_task_without_confusion_has_neither_plot_nor_table_of_it(tmp_path):
         for fact in ("mean OKS", "PCK", "APm", "person", "y size", "small"):
             assert fact in text, fact
     assert "By class" not in page.words
+    assert page.words.index("left wrist 0.310") < page.words.index("nose 0.052")
     assert "AP 0.512 AP50 0.710 mean OKS 0.660 test cases 100" in page.words
 
 

@@ -126,6 +126,8 @@ def test_answers_are_judged(answers, expected, precision):
     assert evaluation.per_class["person"].recall == expected["oks_above_50"]
     assert set(evaluation.slices) == set(KINDS)
     assert sum(one.n for one in evaluation.slices["people"].values()) == 6
+    assert set(evaluation.errors) == (set(JOINTS) if "matched_oks" in evaluation.metrics else set())
+    assert all(error == 0 for error in evaluation.errors.values())
     assert type(evaluation).from_dict(json.loads(json.dumps(evaluation.as_dict()))) == evaluation
 
 

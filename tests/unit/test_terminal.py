@@ -89,10 +89,12 @@ def test_an_evaluation_shows_the_worst_slices_and_what_was_noted(capsys):
     slices = {"subject": {f"P{i:02d}": {"n": 5, "accuracy": i / 20} for i in range(20)}, "length": {}}
     show_evaluation(
         {"task": "pose", "n": 100, "metrics": {"AP50": 0.5, "mean_oks": None}, "slices": slices,
-         "per_class": {"person": {"precision": None, "recall": 0.5, "f1": 0.4, "n": 100}}, "warnings": ["3 were cut"]}
+         "per_class": {"person": {"precision": None, "recall": 0.5, "f1": 0.4, "n": 100}}, "warnings": ["3 were cut"],
+         "errors": {"nose": 0.05, "left_wrist": 0.3}}
     )  # fmt: skip
     said = capsys.readouterr().out
     assert all(part in said for part in ("AP50", "mean OKS", "P00", "P07", "and 12 better ones", "Note: 3 were cut"))
+    assert said.index("left wrist │ 0.300") < said.index("nose       │ 0.050")
     assert "P08" not in said
     assert "length" not in said
 
