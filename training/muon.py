@@ -132,6 +132,6 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     x = (x / (x.norm() * 1.01 + 1e-7)).to(dtype).contiguous()
     for a, b, c in STEPS:
         square = x @ x.T
-        x = a * x + (b * square + c * (square @ square)) @ x
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     x = x.to(matrix.dtype)
     return x.T if tall else x

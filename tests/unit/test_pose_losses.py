@@ -27,6 +27,7 @@ TINY = RtmoConfig(
     joint_features=8,
     encoding=8,
     bins=(12, 16),
+    joint_expansion=1,
     refine_features=4,
 )
 

