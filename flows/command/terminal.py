@@ -15,7 +15,7 @@ from rich.table import Table
 
 from flows.held_out import LARGER, RENEW, HeldOut
 from recognizer.errors import RecognizerError
-from recognizer.report.table import spoken
+from recognizer.report.table import error_rows, spoken
 from recognizer.tasks import example_task, load_evaluator
 
 if TYPE_CHECKING:
@@ -248,12 +248,11 @@ def _slices(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
 
 
 def _errors(errors: Mapping[str, float]) -> Table:
-    """Of the parts of an answer the worst first."""
     table = Table(title="mean errors, as a share of size", title_justify="left")
     table.add_column("of")
     table.add_column("error", justify="right")
-    for name, error in sorted(errors.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(spoken(name), f"{error:.3f}")
+    for name, error, _ in error_rows(errors, {}):
+        table.add_row(name, error)
     return table
 
 

@@ -179,7 +179,7 @@ def _tables(facts: ReportFacts) -> dict[str, Any]:
         "slice_columns": table.SLICE_COLUMNS[: -2 if alone else None],
         "slices": [(table.spoken(kind), cut(rows, -2)) for kind, rows in kinds if rows],
         "error_columns": table.ERROR_COLUMNS[: -1 if alone else None],
-        "errors": cut(table.error_rows(candidate, champion), -1),
+        "errors": cut(table.error_rows(candidate.errors, champion.errors if champion is not None else {}), -1),
     }
 
 

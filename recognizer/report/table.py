@@ -98,10 +98,9 @@ def class_rows(candidate: Evaluation, champion: Evaluation | None) -> list[Row]:
     return rows
 
 
-def error_rows(candidate: Evaluation, champion: Evaluation | None) -> list[Row]:
-    """Every part of an answer, the worst first."""
-    others = champion.errors if champion is not None else {}
-    ordered = sorted(candidate.errors.items(), key=lambda item: (-item[1], item[0]))
+def error_rows(errors: Mapping[str, float], others: Mapping[str, float]) -> list[Row]:
+    """Every part of an answer with its error and the champion's, the worst first."""
+    ordered = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
     return [(spoken(name), figure(error), figure(others.get(name))) for name, error in ordered]
 
 
