@@ -116,20 +116,29 @@ def test_it_is_a_trainer_and_finding_it_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_them_to_spin(
-    chosen: dict[str, str], expected: str
+@pytest.mark.parametrize(
+    ("chosen", "policy", "turns"),
+    [
+        ({}, "PASSIVE", "1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "PASSIVE", "7"),
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "PASSIVE", "0"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "30000000000"),
+    ],
+)
+def test_threads_of_torch_spin_shortly_and_sleep_then_unless_the_user_wants_something_else(
+    chosen: dict[str, str], policy: str, turns: str
 ) -> None:
     """Asked of OpenMP itself, which reads the environment once, when torch is loaded."""
-    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    others = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     told = subprocess.run(
         [sys.executable, "-c", "import training.action.stgcn"],
-        env={**others, "OMP_DISPLAY_ENV": "true", **chosen},
+        env={**others, "OMP_DISPLAY_ENV": "verbose", **chosen},
         check=True,
         capture_output=True,
         text=True,
     ).stderr
-    assert set(re.findall(r"OMP_WAIT_POLICY *= *'(\w+)'", told)) == {expected}
+    assert set(re.findall(r"OMP_WAIT_POLICY *= *'(\w+)'", told)) == {policy}
+    assert set(re.findall(r"GOMP_SPINCOUNT *= *'(\w+)'", told)) == {turns}
 
 
 def test_it_learns_and_says_how(done: Path) -> None:

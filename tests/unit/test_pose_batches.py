@@ -1,5 +1,8 @@
 """Batches of an epoch: every picture once, the same again for the same seed and epoch, and shared by processes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +74,26 @@ def test_an_error_of_a_job_is_raised_where_it_is_waited_for():
     assert next(made) == "first"
     with pytest.raises(OSError, match="disk"):
         list(made)
+
+
+def test_the_thread_that_reads_pictures_starts_no_others():
+    """OpenMP lets a network's threads wait properly only while there are no more of all threads than cores."""
+    code = """
+import os
+from recognizer.synthetic.scenes import generate_scenes
+from training.pose.batches import TrainingBatches, opencv_alone
+from training.pose.params import AugmentParams
+import torch
+
+torch.set_num_threads(2)
+torch.ones(1 << 20).exp()
+before = len(os.listdir("/proc/self/task"))
+batches = TrainingBatches(tuple(generate_scenes(4)), (256, 256), AugmentParams(mosaic=1.0, colour=0.1), 4, 0, 0)
+with opencv_alone():
+    print([len(os.listdir("/proc/self/task")) - before for _ in batches])
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert told.strip() == "[1]"
 
 
 def found(scores, shift):
