@@ -126,19 +126,26 @@ def test_the_same_generator_gives_the_same_picture():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_mosaic_shows_four_pictures_with_their_people(seed):
-    parts = [somebody(), somebody((192, 256)), somebody(), somebody((96, 64))]
-    image, people = mosaic(parts, SIZE, STILL, random(seed))
+@pytest.mark.parametrize("shapes", [(SIZE, (192, 256)), (SIZE, (192, 256), SIZE, (96, 64))])
+def test_a_mosaic_shows_two_or_four_pictures_with_their_people(shapes, seed):
+    image, people = mosaic([somebody(shape) for shape in shapes], SIZE, STILL, random(seed))
     assert image.shape == (*SIZE, 3)
-    assert len(people) == 4
+    assert len(people) == len(shapes)
     assert (people.boxes[:, 2] <= SIZE[1] * 2 / 3).all()
-    assert (people.labelled > 0).sum() >= 8  # of 12: whoever hardly fits loses the outermost
+    assert (people.labelled > 0).sum() >= 2 * len(shapes)  # of three each: who hardly fits loses the outermost
     for who in range(len(people)):
         for channel, joint in enumerate(SPOTS):
             if people.labelled[who, joint]:
                 x, y = np.floor(people.joints[who, joint]).astype(int)
                 spot = image[min(y, SIZE[0] - 1), min(x, SIZE[1] - 1)].astype(int)
                 assert spot[channel] > 100, (seed, who, joint, spot)
+
+
+def test_two_leave_room_for_the_tall():
+    tall = np.zeros((*SIZE, 3), np.uint8), people_at({0: (60, 40)}, box=(50, 2, 20, 92))
+    _, two = mosaic([tall, tall], SIZE, STILL, random())
+    _, four = mosaic([tall] * 4, SIZE, STILL, random())
+    assert two.areas.min() > 2 * four.areas.max() > 0
 
 
 def test_a_mosaic_leaves_who_fits_at_their_size_and_takes_pictures_of_nobody():

@@ -1,6 +1,7 @@
 """What the network that finds people is taught by."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ TINY = RtmoConfig(
     joint_expansion=1,
     refine_features=4,
 )
+WEIGHTS = LossParams()
 
 
 @pytest.fixture(autouse=True)
@@ -51,11 +53,11 @@ def person(x=20.0, y=20.0, size=64.0, crowd=False, labelled=2, seed=0):
     )
 
 
-def run(*people, seed=0):
+def run(*people, seed=0, config=TINY, weights=WEIGHTS):
     torch.manual_seed(seed)
-    net = Rtmo(TINY)
+    net = Rtmo(config)
     dense = net(torch.rand(len(people), 3, 128, 128))
-    total, parts = losses(net, dense, collate(people), LossParams(), AssignParams())
+    total, parts = losses(net, dense, collate(people), weights, AssignParams())
     total.backward()
     return net, total, parts
 
@@ -72,6 +74,23 @@ def test_all_losses_are_finite_and_teach():
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name
         assert part.grad.abs().sum() > 0 or "bias" in name, name
+
+
+def test_the_classifier_learns_by_likelihood_alone():
+    """Taught by the OKS or the distance of what it expects as well, long trainings fell apart."""
+    people = (person(), person(40, 30, 50))
+    nets = [run(*people, weights=LossParams(oks=by, distance=by))[0] for by in (1.0, 1000.0)]
+    one, other = (net.classifier.along_x.weight.grad for net in nets)
+    assert one.abs().sum() > 0
+    torch.testing.assert_close(one, other)
+    assert nets[1].refiner.moves[0].weight.grad.norm() > 100 * nets[0].refiner.moves[0].weight.grad.norm()
+
+
+def test_without_refiner_those_told_directly_are_taught_by_oks_alone():
+    _, total, parts = run(person(), person(40, 30, 50), config=replace(TINY, refine=0))
+    assert torch.isfinite(total)
+    assert {"proxy", "bins", "distance"} < set(parts)
+    assert "oks" not in parts
 
 
 @pytest.mark.parametrize("people", [People.nobody(), person(crowd=True), person(labelled=0)])
@@ -157,11 +176,11 @@ def test_likelihood_far_outside_the_bins_is_finite():
 
 @pytest.mark.parametrize("labelled", [0, 1, 2])
 def test_distance_counts_labelled_joints(labelled):
-    guesses, joints = torch.zeros(2, 1, V, 2), torch.zeros(1, V, 2)
+    guess, joints = torch.zeros(1, V, 2), torch.zeros(1, V, 2)
     labels = torch.zeros(1, V)
     labels[0, 5] = labelled
     joints[0, 5, 0] = 2 * 0.079 * 10
-    loss = distance_loss(guesses, joints, labels, torch.tensor([100.0]))
+    loss = distance_loss(guess, joints, labels, torch.tensor([100.0]))
     assert loss.item() == pytest.approx(math.log(2) if labelled else 0.0, abs=1e-5)
 
 

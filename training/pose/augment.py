@@ -41,17 +41,18 @@ def augmented(image: Image, people: People, size: Size, params: AugmentParams, r
 
 
 def mosaic(parts: Sequence[Labelled], size: Size, params: AugmentParams, random: np.random.Generator) -> Labelled:
-    """Four pictures around a random place near the middle; each shows somebody who is in it, at about their own size.
+    """Two pictures side by side, or four; each shows somebody who is in it, at about their own size.
 
-    So a picture holds three times as many people as one of those it is made of, for the same work of the network.
+    So a picture holds two or three times as many people as one of those it is made of, for the same work of the
+    network. Two leave room for people who are as tall as the picture.
     """
     height, width = size
     column, row = (round(side * random.uniform(1 / 3, 2 / 3)) for side in (width, height))
+    lines = [slice(0, height)] if len(parts) == 2 else [slice(0, row), slice(row, height)]
+    tiles = [(rows, columns) for rows in lines for columns in (slice(0, column), slice(column, width))]
     canvas = np.full((height, width, 3), GREY, np.uint8)
     everybody = []
-    for place, (image, people) in enumerate(parts):
-        rows = slice(0, row) if place < 2 else slice(row, height)
-        columns = slice(0, column) if place % 2 == 0 else slice(column, width)
+    for (image, people), (rows, columns) in zip(parts, tiles, strict=True):
         tile = (rows.stop - rows.start, columns.stop - columns.start)
         made, there = _moved(image, people, _around_somebody(image, people, size, tile, params, random), tile)
         if random.random() < params.flip:

@@ -27,8 +27,8 @@ from training.pose.targets import Targets, collate
 Batch = tuple[Tensor, Targets]
 """Images (n, 3, h, w) in [0, 1], red first, and who is in them."""
 
-TILES = 4
-"""Pictures in a mosaic."""
+TILES = (2, 4)
+"""Pictures in a mosaic, one as likely as the other."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class TrainingBatches:
     def _whole(self, place: int, random: np.random.Generator) -> Labelled:
         if random.random() >= self.augment.mosaic:
             return self._one(place, random)
-        places = [place, *(self._other(random) for _ in range(TILES - 1))]
+        places = [place, *(self._other(random) for _ in range(int(random.choice(TILES)) - 1))]
         random.shuffle(places)
         return mosaic([self._read(one) for one in places], self.size, self.augment, random)
 

@@ -7,6 +7,10 @@ Axes: n images, A anchors, P anchors that are to find somebody, V joints, B bins
 Joints without a label give no loss anywhere. Images without people teach the score alone. Of the anchors that are to
 find somebody, the best ones have their joints placed by classifier and refiner; for the others, those told directly say
 how much their score is to be.
+
+The classifier learns by the likelihood of its bins alone, as in RTMO. What it expects over them is no way to teach it:
+the surer it is, the steeper that becomes, until its noise drowned every other loss in long trainings and the network
+fell apart (docs/models/pose.md). OKS and distance teach what the refiner makes of it, and the joints told directly.
 """
 
 from __future__ import annotations
@@ -40,19 +44,20 @@ def losses(
         best = chosen.best.nonzero()[:, 0]
         theirs = (truth[0][best], truth[1][best], truth[2][best])
         placed = network.place(dense, chosen.images[best], chosen.anchors[best])
-        guesses = torch.stack([guess.float() for guess in placed.guesses])
-        reached = oks(guesses, *theirs)
         assert dense.proxies is not None
         told = oks(dense.proxies[at], *truth)
         similar = told.detach().clone()
-        similar[best] = reached[-1].detach()
+        similar[best] = oks(placed.guesses[-1].float(), *theirs).detach()
         wanted[at] = similar**weights.power
         parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
         parts["proxy"] = (1 - told).mean()
         parts["bins"] = bins_loss(placed.bins, *theirs)
-        parts["oks"] = (1 - reached).mean()
-        direct = distance_loss(dense.proxies[at][None], *truth)
-        parts["distance"] = (distance_loss(guesses, *theirs) * len(guesses) + direct) / (len(guesses) + 1)
+        far = [distance_loss(dense.proxies[at], *truth)]
+        refined = [guess.float() for guess in placed.guesses[1:]]
+        if refined:
+            parts["oks"] = torch.stack([1 - oks(guess, *theirs) for guess in refined]).mean()
+            far += [distance_loss(guess, *theirs) for guess in refined]
+        parts["distance"] = torch.stack(far).mean()
         parts["visibility"] = visibility_loss(
             dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden
         )
@@ -150,11 +155,11 @@ def bins_loss(bins: Bins, joints: Tensor, labelled: Tensor, areas: Tensor) -> Te
     return total / (2 * known.sum().clamp(min=1))
 
 
-def distance_loss(guesses: Tensor, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:
-    """log(1 + d) of guesses (G, P, V, 2), d the distance in the unit of OKS; mean over labelled joints and guesses."""
-    known = (labelled > 0).to(guesses.dtype)
-    far = (scaled_squares(guesses, joints, areas) + 1e-6).sqrt()
-    return (far.log1p() * known).sum() / (len(guesses) * known.sum().clamp(min=1))
+def distance_loss(guess: Tensor, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:
+    """log(1 + d) of a guess (P, V, 2), d the distance in the unit of OKS; mean over labelled joints."""
+    known = (labelled > 0).to(guess.dtype)
+    far = (scaled_squares(guess, joints, areas) + 1e-6).sqrt()
+    return (far.log1p() * known).sum() / known.sum().clamp(min=1)
 
 
 def visibility_loss(logits: Tensor, labelled: Tensor, unlabelled_is_hidden: bool) -> Tensor:
