@@ -70,7 +70,7 @@ class RtmoConfig:
     bins: tuple[int, int] = (96, 128)
     joint_expansion: int = 0
     padding: float = 1.25
-    refine: int = 1
+    refine: int = 2
     refine_features: int = 32
 
     def __post_init__(self) -> None:
