@@ -64,7 +64,7 @@ def latency_rows(folder: Path) -> list[Row]:
 
 
 def training_row(folder: Path) -> Row:
-    """One epoch by the trainer itself, as params.yaml has its first ones: four pictures in one where it says so."""
+    """One epoch by the trainer itself, as params.yaml has its first ones: several pictures in one where it says so."""
     from recognizer.home import checkout
     from recognizer.ingest.recorded import Source
     from recognizer.params import load_params

@@ -125,7 +125,7 @@ def test_it_is_a_trainer_and_finding_it_does_not_import_torch() -> None:
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "30000000000"),
     ],
 )
-def test_threads_of_torch_spin_shortly_and_sleep_then_unless_the_user_wants_something_else(
+def test_threads_of_torch_spin_briefly_and_sleep_then_unless_the_user_wants_something_else(
     chosen: dict[str, str], policy: str, turns: str
 ) -> None:
     """Asked of OpenMP itself, which reads the environment once, when torch is loaded."""

@@ -1,5 +1,6 @@
 """Batches of an epoch: every picture once, the same again for the same seed and epoch, and shared by processes."""
 
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from recognizer.errors import UsageError
-from recognizer.scenes import FoundPeople, People
+from recognizer.scenes import FoundPeople, People, Scene
 from recognizer.synthetic.scenes import generate_scenes
 from training.params import read_section
 from training.pose.batches import TrainingBatches, ahead
@@ -76,8 +77,15 @@ def test_an_error_of_a_job_is_raised_where_it_is_waited_for():
         list(made)
 
 
+def test_pictures_are_put_together_of_two_and_of_four():
+    alone = Scene("one", SCENES[0].image, SCENES[0].shape, PEOPLE)
+    batches = TrainingBatches((alone,) * 12, (64, 64), AugmentParams(flip=0.0, mosaic=1.0), 3, 0, 0)
+    counts = torch.cat([targets.counted.sum(dim=1) for _, targets in batches])
+    assert set(counts.tolist()) == {2, 4}
+
+
 def test_the_thread_that_reads_pictures_starts_no_others():
-    """OpenMP lets a network's threads wait properly only while there are no more of all threads than cores."""
+    """OpenMP lets a network's threads spin only while there are no more of all threads than cores."""
     code = """
 import os
 from recognizer.synthetic.scenes import generate_scenes
@@ -85,14 +93,16 @@ from training.pose.batches import TrainingBatches, opencv_alone
 from training.pose.params import AugmentParams
 import torch
 
+scenes = tuple(generate_scenes(4))
+batches = TrainingBatches(scenes, (256, 256), AugmentParams(mosaic=1.0, colour=0.1), 4, 0, 0)
 torch.set_num_threads(2)
-torch.ones(1 << 20).exp()
-before = len(os.listdir("/proc/self/task"))
-batches = TrainingBatches(tuple(generate_scenes(4)), (256, 256), AugmentParams(mosaic=1.0, colour=0.1), 4, 0, 0)
 with opencv_alone():
+    torch.ones(1 << 20).exp()
+    before = len(os.listdir("/proc/self/task"))
     print([len(os.listdir("/proc/self/task")) - before for _ in batches])
 """
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    many = {name: value for name, value in os.environ.items() if name != "OMP_THREAD_LIMIT"}
+    told = subprocess.run([sys.executable, "-c", code], env=many, check=True, capture_output=True, text=True).stdout
     assert told.strip() == "[1]"
 
 

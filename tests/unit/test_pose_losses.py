@@ -76,21 +76,23 @@ def test_all_losses_are_finite_and_teach():
         assert part.grad.abs().sum() > 0 or "bias" in name, name
 
 
-def test_the_classifier_learns_by_likelihood_alone():
-    """Taught by the OKS or the distance of what it expects as well, long trainings fell apart."""
+def test_what_the_classifier_expects_is_taught_by_no_loss():
+    """OKS and distance of that place would reach the layers that tell bins apart; likelihood does."""
     people = (person(), person(40, 30, 50))
     nets = [run(*people, weights=LossParams(oks=by, distance=by))[0] for by in (1.0, 1000.0)]
-    one, other = (net.classifier.along_x.weight.grad for net in nets)
-    assert one.abs().sum() > 0
-    torch.testing.assert_close(one, other)
+    for along in ("along_x", "along_y"):
+        one, other = (getattr(net.classifier, along).weight.grad for net in nets)
+        assert one.abs().sum() > 0
+        torch.testing.assert_close(one, other)
     assert nets[1].refiner.moves[0].weight.grad.norm() > 100 * nets[0].refiner.moves[0].weight.grad.norm()
 
 
-def test_without_refiner_those_told_directly_are_taught_by_oks_alone():
-    _, total, parts = run(person(), person(40, 30, 50), config=replace(TINY, refine=0))
+def test_without_refiner_the_joints_told_directly_have_oks_and_distance_to_themselves():
+    net, total, parts = run(person(), person(40, 30, 50), config=replace(TINY, refine=0))
     assert torch.isfinite(total)
     assert {"proxy", "bins", "distance"} < set(parts)
     assert "oks" not in parts
+    assert net.heads[0].proxies.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("people", [People.nobody(), person(crowd=True), person(labelled=0)])

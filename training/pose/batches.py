@@ -107,10 +107,11 @@ def opencv_alone() -> Iterator[None]:
 def stacked(labelled: Sequence[Labelled]) -> Batch:
     """Pictures of one shape as a batch, its channels last in memory, which convolutions are a third faster on.
 
-    Computed by numpy: torch would start threads for this thread too, and OpenMP, seeing more of them than cores, no
-    longer lets those wait that train the network: they fell asleep at every step, and training took half as long again.
+    Computed by numpy: torch would start a team of threads for this thread too, and OpenMP, seeing more threads than
+    cores, no longer lets those spin that train the network: they slept at every step, and training took half as long
+    again.
     """
-    images = np.stack([image for image, _ in labelled]).astype(np.float32)
+    images = np.stack([image for image, _ in labelled], dtype=np.float32)
     images /= 255
     return torch.from_numpy(images).permute(0, 3, 1, 2), collate([people for _, people in labelled])
 

@@ -8,9 +8,8 @@ Joints without a label give no loss anywhere. Images without people teach the sc
 find somebody, the best ones have their joints placed by classifier and refiner; for the others, those told directly say
 how much their score is to be.
 
-The classifier learns by the likelihood of its bins alone, as in RTMO. What it expects over them is no way to teach it:
-the surer it is, the steeper that becomes, until its noise drowned every other loss in long trainings and the network
-fell apart (docs/models/pose.md). OKS and distance teach what the refiner makes of it, and the joints told directly.
+As in RTMO, no loss looks at the place that the classifier expects over its bins: likelihood teaches which bins it
+chooses; OKS and distance teach what the refiner makes of that place, and the joints that are told directly.
 """
 
 from __future__ import annotations
@@ -47,16 +46,17 @@ def losses(
         assert dense.proxies is not None
         told = oks(dense.proxies[at], *truth)
         similar = told.detach().clone()
-        similar[best] = oks(placed.guesses[-1].float(), *theirs).detach()
+        guesses = [guess.float() for guess in placed.guesses]
+        reached = [oks(guess, *theirs) for guess in guesses]
+        similar[best] = reached[-1].detach()
         wanted[at] = similar**weights.power
         parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
         parts["proxy"] = (1 - told).mean()
         parts["bins"] = bins_loss(placed.bins, *theirs)
         far = [distance_loss(dense.proxies[at], *truth)]
-        refined = [guess.float() for guess in placed.guesses[1:]]
-        if refined:
-            parts["oks"] = torch.stack([1 - oks(guess, *theirs) for guess in refined]).mean()
-            far += [distance_loss(guess, *theirs) for guess in refined]
+        if network.refiner is not None:
+            parts["oks"] = torch.stack([1 - one for one in reached[1:]]).mean()
+            far += [distance_loss(guess, *theirs) for guess in guesses[1:]]
         parts["distance"] = torch.stack(far).mean()
         parts["visibility"] = visibility_loss(
             dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden

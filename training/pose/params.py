@@ -40,7 +40,8 @@ class AugmentParams(Section):
     colour: Share = Field(default=0.0, description="standard deviation of the logarithm of the brightness")
     mosaic: Share = Field(default=0.0, description="share of pictures put together of two or four")
     mosaic_scale: tuple[Factor, Factor] = Field(
-        default=(0.7, 1.1), description="the most of its place that somebody's box may take, of whom it is of"
+        default=(0.7, 1.1),
+        description="the most of its place that somebody's box may take, of whom it is of; what is over 1 is cut",
     )
     mixup: Share = Field(default=0.0, description="share of pictures that are the mean of two")
 
@@ -59,7 +60,7 @@ class LossParams(Section):
         box: 1 - IoU^2.
         proxy: 1 - OKS of the joints that anchors tell directly, by which they are chosen.
         bins: negative log-likelihood of the coordinate classifier.
-        oks: 1 - OKS of the refiner's guesses.
+        oks: 1 - OKS of the refiner's guesses; nothing for a network without refiner.
         distance: logarithm of the distance of those guesses and of the direct ones: it still pulls where OKS is flat.
         heat: focal, of the maps of joints that are only there in training.
         visibility: binary cross-entropy; 1 is a joint that can be seen, 0 one that something hides.
