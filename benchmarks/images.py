@@ -62,7 +62,7 @@ def answer(arrays: tuple[np.ndarray, ...], placement: Placement) -> list[dict[st
     """Everything between what the model gives and what JSON takes."""
     candidates, rules = Candidates(*arrays), Suppression()
     people = suppress(candidates, placement, rules)
-    best_left_out(candidates, people, placement, rules)
+    best_left_out(candidates, people, placement, rules.score)
     return write_people(people)
 
 
