@@ -30,7 +30,7 @@ def exact_product(first: Tensor, second: Tensor) -> Tensor:
     gradient was 5 to 25 times as long as in fp32, and longer the surer the classifier was (docs/models/pose.md).
     """
     device = first.device.type
-    if not torch.is_autocast_enabled(device):
+    if not torch.is_autocast_enabled(device):  # nothing to turn off, and no such step in an exported graph
         return torch.matmul(first, second)
     with torch.autocast(device, enabled=False):
         return torch.matmul(first.float(), second.float())

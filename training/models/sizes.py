@@ -50,11 +50,11 @@ class RtmoConfig:
 
     width: float = 0.25
     stem: Literal[3, 6] = 3
-    blocks: tuple[int, int, int, int] = (0, 1, 2, 2)
+    blocks: tuple[int, int, int, int] = (0, 2, 2, 2)
     pyramid: bool = False
     hidden: int = 128
     fine: int = 64
-    inner: int = 32
+    inner: int = 64
     inner_blocks: int = 1
     stride_groups: int = 4
     feedforward: int = 640

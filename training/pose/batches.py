@@ -36,7 +36,7 @@ class TrainingBatches:
     """One epoch of augmented pictures in random order; the last batch holds what is left.
 
     Attributes:
-        scenes: read one at a time, by several threads.
+        scenes: read one at a time, by a thread that is one batch ahead.
         size: (height, width) of the network's input.
         together: whether pictures may be put together (mosaic, mixup).
         share: which of how many processes this one is; each takes other batches.

@@ -91,7 +91,7 @@ class PoseFit(pl.LightningModule):
         self.history: list[dict[str, float]] = []
         self.resumed = 0
         self.images, self.seconds, self._started = 0, 0.0, 0.0
-        self._parts: list[dict[str, Tensor]] = []
+        self._parts: list[dict[str, float]] = []
 
     def train_dataloader(self) -> TrainingBatches:
         params = self.params
@@ -131,14 +131,16 @@ class PoseFit(pl.LightningModule):
         images, targets = batch
         dense = self.network(images.contiguous(memory_format=torch.channels_last))
         total, parts = losses(self.network, dense, targets, self.params.loss, self.assign)
-        value = float(total.detach())
-        if not math.isfinite(value):
+        parts["loss"] = total.detach()
+        # Numbers: thousands of tensors that stay would scatter what is left of the memory between them.
+        values = dict(zip(parts, torch.stack(list(parts.values())).tolist(), strict=True))
+        if not math.isfinite(values["loss"]):
             raise TrainingError(
-                f"the loss became {value} in epoch {self.current_epoch + 1}",
+                f"the loss became {values['loss']} in epoch {self.current_epoch + 1}",
                 where="training",
                 hint="lower train.pose.learning_rate or set train.pose.precision to fp32, then run again",
             )
-        self._parts.append({**parts, "loss": total.detach()})
+        self._parts.append(values)
         self.images += len(images)
         return total
 
@@ -158,7 +160,7 @@ class PoseFit(pl.LightningModule):
     def _means(self) -> dict[str, float]:
         names = sorted({name for parts in self._parts for name in parts})
         # A batch without people has the score's part alone.
-        found = {name: [float(parts[name]) for parts in self._parts if name in parts] for name in names}
+        found = {name: [parts[name] for parts in self._parts if name in parts] for name in names}
         return {name: sum(values) / len(values) for name, values in found.items()}
 
     def _judged(self) -> dict[str, float]:
