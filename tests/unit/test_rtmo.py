@@ -68,7 +68,7 @@ def images(n=2, h=128, w=192, seed=1):
 @pytest.mark.parametrize(
     ("name", "millions", "share"),
     [
-        ("micro", 1.973, 0.005),
+        ("micro", 2.011, 0.005),
         ("t", 6.83, 0.01),  # not published; counted from the published configuration
         ("s", 9.9, 0.05),
         ("m", 22.6, 0.05),
@@ -89,7 +89,8 @@ def test_first_and_last_layers_are_no_inner_ones():
     heads = {f"heads.{level}.{end}.weight" for level in (0, 1) for end in ("score", "answers", "proxies")}
     vectors = {f"classifier.attention.{name}" for name in ("scale", "offset", "names")}
     moves = {f"refiner.moves.{step}.weight" for step in (0, 1)}
-    assert outside == {"backbone.stem.0.weight", "heat.weight", *moves, *heads, *vectors}
+    quality = {f"quality.{layer}.weight" for layer in ("joint", "person", "answer")}
+    assert outside == {"backbone.stem.0.weight", "heat.weight", *moves, *heads, *vectors, *quality}
     assert len(inner) == len(net.inner_weights())
 
 
@@ -160,6 +161,7 @@ def test_every_parameter_learns_and_finitely(config, people):
     at = torch.arange(people) % 2, torch.arange(people) * 7
     placed = net.place(dense, *at)
     total = sum(part.abs().mean() for part in (*placed.guesses, placed.bins.deviation, dense.boxes, dense.proxies))
+    total = total + net.score(dense, *at, placed).mean()
     (total + dense.scores.mean() + dense.visibility.mean() + dense.heat.mean()).backward()
     for name, part in net.named_parameters():
         assert part.grad is not None, name
@@ -244,15 +246,23 @@ def test_branches_become_one_convolution():
     assert not any(isinstance(part, Branched) for part in merged(net).modules())
 
 
-def test_the_surest_come_first():
-    net = network().eval()
+@pytest.mark.parametrize("config", [TINY, FULL])
+def test_the_surest_anchors_are_answered(config):
+    net = network(config).eval()
+    if net.quality is not None:
+        torch.nn.init.normal_(net.quality.answer.weight)
     with torch.inference_mode():
         scores, boxes, joints, visibility = Finder(net, 9)(images())
         dense = net(images())
-    assert (scores.diff(dim=1) <= 0).all()
-    torch.testing.assert_close(scores[:, 0], dense.scores.sigmoid().amax(dim=1))
+        surest, anchors = dense.scores.topk(9)
+        at = torch.tensor([0] * 9 + [1] * 9), anchors.flatten()
+        placed = net.place(dense, *at)
+        expected = net.expected(dense, *at, placed).reshape(2, 9).sigmoid() if config.refine else None
+    told = surest.sigmoid() if expected is None else (surest.sigmoid() * expected).sqrt()
+    torch.testing.assert_close(scores, told)
+    assert expected is None or expected.std() > 0.01
     torch.testing.assert_close(boxes[1, 0], dense.boxes[1, dense.scores[1].argmax()])
-    assert joints.shape == (2, 9, V, 2)
+    torch.testing.assert_close(joints.flatten(0, 1), placed.guesses[-1])
     assert ((visibility >= 0) & (visibility <= 1)).all()
 
 

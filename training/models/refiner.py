@@ -7,6 +7,8 @@ Axes: P found people, V joints, S places that are looked at around a joint, C ch
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,20 @@ from training.models.sizes import RtmoConfig
 STRIDE = 8
 CROSS = ((0.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
 """Places around a joint, in its person's units."""
+
+
+class Refined(NamedTuple):
+    """What came of a first guess.
+
+    Attributes:
+        guesses: (P, V, 2) each, one a step; the last one is the answer.
+        known: (P, V, 2 * refine_features) what the last step went by.
+        rows: (n * h * w, refine_features) all that can be looked up.
+    """
+
+    guesses: list[Tensor]
+    known: Tensor
+    rows: Tensor
 
 
 class Refiner(nn.Module):
@@ -36,7 +52,7 @@ class Refiner(nn.Module):
         self.moves = nn.ModuleList(moves)
         self.register_buffer("cross", torch.tensor(CROSS), persistent=False)
 
-    def forward(self, fine: Tensor, images: Tensor, boxes: Tensor, joints: Tensor, features: Tensor) -> list[Tensor]:
+    def forward(self, fine: Tensor, images: Tensor, boxes: Tensor, joints: Tensor, features: Tensor) -> Refined:
         """Refine.
 
         Args:
@@ -51,7 +67,7 @@ class Refiner(nn.Module):
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         # Half a cell at least, and more for large people, whose first guesses are off by more.
         unit = (STRIDE / 2 + 0.04 * area.clamp(min=0).sqrt())[:, None, None]
-        guesses = []
+        guesses, x = [], features
         for seen, known, hidden, move in zip(self.seen, self.known, self.hidden, self.moves, strict=True):
             places = joints[:, :, None] + self.cross * unit[..., None]
             looked = looked_up(rows, size, images, places.flatten(1, 2)).reshape(*joints.shape[:2], -1)
@@ -59,7 +75,7 @@ class Refiner(nn.Module):
             joints = joints + move(x).to(joints.dtype) * unit
             guesses.append(joints)
             joints = joints.detach()  # where to look next is no way to learn where the joint is
-        return guesses
+        return Refined(guesses, x, rows)
 
 
 def looked_up(rows: Tensor, size: torch.Size, images: Tensor, places: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from training.models.coordinate_classifier import Bins, CoordinateClassifier, V
 from training.models.csp import Convolution, CspDarknet
 from training.models.hybrid_encoder import Branched, HybridEncoder
-from training.models.refiner import Refiner
+from training.models.quality import Quality
+from training.models.refiner import Refined, Refiner, looked_up
 from training.models.sizes import RtmoConfig
 
 STRIDES = (16, 32)
@@ -67,10 +68,12 @@ class Placed(NamedTuple):
     Attributes:
         bins: of the coordinate classifier.
         guesses: (P, V, 2) each: the classifier's, then the refiner's; the last one is the answer.
+        refined: by the refiner, where there is one.
     """
 
     bins: Bins
     guesses: list[Tensor]
+    refined: Refined | None
 
 
 class Head(nn.Module):
@@ -116,6 +119,7 @@ class Rtmo(nn.Module):
         nn.init.constant_(self.heat.bias, math.log(RARE / (1 - RARE)))  # type: ignore[arg-type]
         self.classifier = CoordinateClassifier(config)
         self.refiner = Refiner(config) if config.refine else None
+        self.quality = Quality(config) if config.refine else None
 
     def forward(self, images: Tensor, dense: bool = True) -> Dense:
         fine, levels = self.encoder(self.backbone(images))
@@ -140,6 +144,8 @@ class Rtmo(nn.Module):
         ends = [self.backbone.stem, self.heat, *(layer for head in self.heads for layer in head.ends())]
         if self.refiner is not None:
             ends.append(self.refiner.moves)
+        if self.quality is not None:
+            ends.append(self.quality)
         outside = {layer for end in ends for layer in end.modules()}
         layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
         return [layer.weight for layer in layers if layer not in outside]
@@ -157,14 +163,41 @@ class Rtmo(nn.Module):
         vectors = dense.vectors.flatten(0, 1).index_select(0, rows)
         bins = self.classifier(vectors, boxes, dense.anchors.centres.index_select(0, anchors))
         first = bins.joints()
-        guesses = [first]
-        if self.refiner is not None:
-            guesses += self.refiner(dense.fine, images, boxes, first.detach(), bins.features)
-        return Placed(bins, guesses)
+        if self.refiner is None:
+            return Placed(bins, [first], None)
+        refined = self.refiner(dense.fine, images, boxes, first.detach(), bins.features)
+        return Placed(bins, [first, *refined.guesses], refined)
+
+    def score(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
+        """(P,) in [0, 1], how sure to be of those whom `place` placed at these anchors.
+
+        The geometric mean of the anchor's score and of the OKS that the placed joints are expected to reach; the score
+        alone for a network without refiner.
+        """
+        rows = images * dense.scores.shape[1] + anchors
+        sure = torch.sigmoid(dense.scores.flatten().index_select(0, rows))
+        if self.quality is None:
+            return sure
+        return (sure * torch.sigmoid(self.expected(dense, images, anchors, placed))).sqrt()
+
+    def expected(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
+        """(P,) logits of the OKS that joints which `place` placed are expected to reach; needs a refiner."""
+        assert self.quality is not None
+        assert placed.refined is not None
+        rows = images * dense.scores.shape[1] + anchors
+        there = looked_up(placed.refined.rows, dense.fine.shape[2:], images, placed.guesses[-1])
+        logits: Tensor = self.quality(
+            torch.cat([placed.refined.known, there], dim=2),
+            placed.bins.deviation,
+            dense.visibility.flatten(0, 1).index_select(0, rows),
+            dense.scores.flatten().index_select(0, rows),
+            dense.boxes.flatten(0, 1).index_select(0, rows),
+        )
+        return logits
 
 
 class Finder(nn.Module):
-    """The network as it is deployed: the K surest anchors of each image, the surest first, duplicates included.
+    """The network as it is deployed: the K surest anchors of each image, duplicates included.
 
     Everything an anchor says is decoded, joints for those K alone.
     """
@@ -179,17 +212,17 @@ class Finder(nn.Module):
         dense = self.network(images, dense=False)
         n, a = dense.scores.shape
         k = min(self.people, a)
-        scores, anchors = torch.topk(dense.scores, k, dim=1)
+        anchors = torch.topk(dense.scores, k, dim=1).indices
         which = torch.arange(n, device=anchors.device)[:, None].expand(n, k).reshape(-1)
         anchors = anchors.reshape(-1)
         rows = which * a + anchors
-        joints = self.network.place(dense, which, anchors).guesses[-1]
+        placed = self.network.place(dense, which, anchors)
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows)
         visibility = dense.visibility.flatten(0, 1).index_select(0, rows)
         return (
-            torch.sigmoid(scores),
+            self.network.score(dense, which, anchors, placed).reshape(n, k),
             boxes.reshape(n, k, 4),
-            joints.reshape(n, k, V, 2),
+            placed.guesses[-1].reshape(n, k, V, 2),
             torch.sigmoid(visibility).reshape(n, k, V),
         )
 

@@ -96,7 +96,7 @@ def assign(dense: Dense, targets: Targets, params: AssignParams) -> Assignment:
     images, anchors = positive.nonzero(as_tuple=True)
     who = person[images, anchors]
     first = torch.zeros_like(cost, dtype=torch.bool).scatter(2, where[..., :BEST], taken[..., :BEST])
-    return Assignment(images, anchors, who, _ignored(dense, targets) & ~positive, first[images, who, anchors])
+    return Assignment(images, anchors, who, ignored_anchors(dense, targets) & ~positive, first[images, who, anchors])
 
 
 def _candidates(dense: Dense, targets: Targets, radius: float) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ def _inside(dense: Dense, boxes: Tensor) -> Tensor:
     return ((centres > boxes[:, :, None, :2]) & (centres < boxes[:, :, None, 2:])).all(dim=3)
 
 
-def _ignored(dense: Dense, targets: Targets) -> Tensor:
+def ignored_anchors(dense: Dense, targets: Targets) -> Tensor:
     """(n, A): whether the anchor is in the box of somebody ignored."""
     return (_inside(dense, targets.boxes) & targets.ignored[..., None]).any(dim=1)
 

@@ -1,6 +1,6 @@
 """From weights to one ONNX file that finds people: decoding and the choice of the surest inside, duplicates included.
 
-`scores` fall along K; what stands for the same person twice is left to whoever reads the answer (non-maximum
+What stands for the same person twice is left to whoever reads the answer (non-maximum
 suppression has no fixed size, and needs a threshold that a caller may choose).
 """
 

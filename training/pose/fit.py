@@ -35,6 +35,7 @@ from training.pose.find import find
 from training.pose.hardware import Hardware, out_of_memory
 from training.pose.loss import losses
 from training.pose.params import TrainParams
+from training.pose.quality import fit_quality
 from training.recipe import blend, one_cycle
 
 MONITOR = "validation_quality"
@@ -204,7 +205,10 @@ def fit(
                 raise
             splits = hardware.next_splits(splits, params.batch)
         network.load_state_dict(start)
-    return _fitted(module, checkpoints)
+    fitted = _fitted(module, checkpoints)
+    with opencv_alone():
+        fit_quality(fitted.network, data.train, data.size, params)
+    return fitted
 
 
 def _train(module: PoseFit, hardware: Hardware, checkpoints: Path) -> None:

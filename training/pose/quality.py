@@ -1,0 +1,87 @@
+"""Teaching the trained network how well it places joints, which it is asked for at every candidate.
+
+The network itself stays as it is, so this is a matter of seconds, and sees the candidates as they will be: all of a
+picture, duplicates and errors among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recognizer.scenes import Scene
+from training.models.rtmo import Dense, Rtmo
+from training.pose.assign import ignored_anchors
+from training.pose.augment import Size
+from training.pose.batches import Batch, TrainingBatches
+from training.pose.params import AugmentParams, TrainParams
+from training.pose.targets import Targets, oks
+
+LOOKS, PASSES = 6000, 3
+"""Pictures that are looked at, each so many times at most."""
+BATCH = 32
+LEARNING_RATE, DECAY = 3e-3, 0.01
+
+
+def fit_quality(network: Rtmo, scenes: Sequence[Scene], size: Size, params: TrainParams) -> None:
+    """Fit `network.quality` in place, by the OKS that candidates reach in training pictures; a pure function of both.
+
+    Does nothing for a network without it.
+
+    Args:
+        size: (height, width) of the network's input.
+        params: of the training that made the network.
+    """
+    quality = network.quality
+    if quality is None:
+        return
+    steps = max(1, min(LOOKS, PASSES * len(scenes)) // BATCH)
+    optimizer = torch.optim.AdamW(quality.parameters(), lr=LEARNING_RATE, weight_decay=DECAY)
+    network.eval()
+    with closing(_batches(scenes, size, params)) as batches:
+        for step, (images, targets) in enumerate(islice(batches, steps)):
+            with torch.no_grad():
+                dense = network(images)
+                k = min(params.people, dense.scores.shape[1])
+                anchors = torch.topk(dense.scores, k, dim=1).indices.flatten()
+                which = torch.arange(len(images)).repeat_interleave(k)
+                placed = network.place(dense, which, anchors)
+                reached, counts = _reached(dense, targets, placed.guesses[-1].unflatten(0, (-1, k)), anchors)
+            expected = network.expected(dense, which, anchors, placed)
+            loss = functional.binary_cross_entropy_with_logits(expected, reached, counts, reduction="sum")
+            optimizer.zero_grad()
+            (loss / counts.sum().clamp(min=1)).backward()
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * (1 - step / steps)
+            optimizer.step()
+    for parameter in network.parameters():
+        parameter.grad = None
+
+
+def _batches(scenes: Sequence[Scene], size: Size, params: TrainParams) -> Iterator[Batch]:
+    """Pictures by themselves, half of them mirrored, in another order in every pass."""
+    plain = AugmentParams(flip=params.augment.flip)
+    for turn in range(PASSES):
+        yield from TrainingBatches(scenes, size, plain, BATCH, params.seed, params.epochs + turn, together=False)
+
+
+def _reached(dense: Dense, targets: Targets, joints: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """(n * K,) the best OKS with anybody who counts, 0 where there is nobody; and 0 for candidates in the box of
+    somebody ignored, who may well be right, else 1.
+
+    Args:
+        joints: (n, K, V, 2) pixels.
+        anchors: (n * K,).
+    """
+    n, k = joints.shape[:2]
+    similar = oks(
+        joints[:, :, None], targets.joints[:, None], targets.labelled[:, None], targets.areas[:, None]
+    ) * targets.counted[:, None].to(joints.dtype)
+    best = similar.amax(dim=2) if similar.shape[2] else similar.new_zeros(n, k)
+    ignored = ignored_anchors(dense, targets).gather(1, anchors.reshape(n, k))
+    return best.flatten(), (~ignored | (best > 0.5)).to(joints.dtype).flatten()
