@@ -77,6 +77,7 @@ def crowd(random: np.random.Generator, side: int, people: int) -> tuple[np.ndarr
     """Scores, boxes, joints and visibility of all cells of a model's input; some ten cells see each person."""
     k = sum((side // stride) ** 2 for stride in STRIDES)
     whom = random.integers(0, people, k)
+    pose = random.uniform(0, 1, (people, 17, 2))[whom] + random.normal(0, 0.02, (k, 17, 2))
     corner = random.uniform(0, 0.8, (people, 2))[whom] * side
     extent = random.uniform(0.05, 0.3, (people, 2))[whom] * side
     corner += random.normal(0, 0.01 * side, (k, 2))
@@ -84,7 +85,7 @@ def crowd(random: np.random.Generator, side: int, people: int) -> tuple[np.ndarr
     scores = random.uniform(0, 0.25, k)
     seeing = random.permutation(k)[: 10 * people]
     scores[seeing] = random.uniform(0.3, 1, len(seeing))
-    joints = corner[:, None] + random.uniform(0, 1, (k, 17, 2)) * extent[:, None]
+    joints = corner[:, None] + pose * extent[:, None]
     arrays = scores, boxes, joints, random.uniform(0, 1, (k, 17))
     return tuple(array.astype(np.float32) for array in arrays)
 

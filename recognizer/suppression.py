@@ -36,7 +36,7 @@ class Suppression:
         people: the surest so many are answered.
 
     Raises:
-        InputError: a share outside of [0, 1], or a number below 1.
+        InputError: a score outside of [0, 1], a patience that is not above 0, or a number below 1.
     """
 
     score: float = 0.3
@@ -89,8 +89,9 @@ class Candidates:
 def suppress(candidates: Candidates, placement: Placement, rules: Suppression) -> FoundPeople:
     """The people among the candidates, the surest first; the first one of equals.
 
-    Poses are compared as the model gave them. Boxes are clipped to the picture; one that lies beside it is nobody's.
-    Joints are not clipped: a person at the edge has some outside.
+    Boxes are clipped to the picture; one that lies beside it is nobody's. Joints are not clipped: a person at the edge
+    has some outside. Poses are compared by all 17 joints, seen or not, and by the mean area of the two clipped boxes
+    times `AREA_OF_BOX`, as in `recognizer.evaluation.oks.agreement`.
 
     Raises:
         InvalidAnswer: a box whose right or lower side comes first.
@@ -102,13 +103,13 @@ def suppress(candidates: Candidates, placement: Placement, rules: Suppression) -
     corners = placement.back(boxes.reshape(-1, 2, 2)).clip(0, (placement.width, placement.height))
     sizes = corners[:, 1] - corners[:, 0]
     inside = (sizes > 0).all(axis=1)
-    chosen, corners, sizes = chosen[inside], corners[inside], sizes[inside]
-    kept, scores = _distinct(candidates.scores[chosen], candidates.joints[chosen], boxes[inside], rules)
-    chosen = chosen[kept]
+    chosen, boxes = chosen[inside], np.concatenate([corners[inside, 0], sizes[inside]], axis=1)
+    joints = placement.back(candidates.joints[chosen])
+    kept, scores = _distinct(candidates.scores[chosen], joints, boxes, rules)
     return FoundPeople(
-        joints=placement.back(candidates.joints[chosen]).astype(np.float32),
-        visibility=candidates.visibility[chosen].clip(0, 1).astype(np.float32),
-        boxes=np.concatenate([corners[kept, 0], sizes[kept]], axis=1).astype(np.float32),
+        joints=joints[kept].astype(np.float32),
+        visibility=candidates.visibility[chosen[kept]].clip(0, 1).astype(np.float32),
+        boxes=boxes[kept].astype(np.float32),
         scores=scores.clip(0, 1).astype(np.float32),
     )
 
@@ -117,14 +118,24 @@ def best_left_out(candidates: Candidates, people: FoundPeople, placement: Placem
     """The best score below `threshold`, where none of the people above it is; 0 when there is no such candidate.
 
     What has its middle in somebody's box is that person, seen once more.
+
+    Args:
+        people: what `suppress` made of the candidates, those below the threshold included: somebody surer may have
+            put them there.
     """
-    weak = candidates.scores < threshold
-    middles = placement.back(candidates.boxes[weak].reshape(-1, 2, 2).mean(axis=1))[:, None]
-    boxes = people.boxes[people.scores >= threshold]
+    weak, fallen = candidates.scores < threshold, people.scores < threshold
+    middles = np.concatenate(
+        [
+            placement.back(candidates.boxes[weak].reshape(-1, 2, 2).mean(axis=1)),
+            people.boxes[fallen, :2] + people.boxes[fallen, 2:] / 2,
+        ]
+    )[:, None]
+    scores = np.concatenate([candidates.scores[weak], people.scores[fallen]])
+    boxes = people.boxes[~fallen]
     corner, size = boxes[:, :2], boxes[:, 2:]
     within = (middles >= corner) & (middles <= corner + size)
     taken = (within[..., 0] & within[..., 1]).any(axis=1)
-    return float(candidates.scores[weak][~taken].max(initial=0))
+    return float(scores[~taken].max(initial=0))
 
 
 def _surest(scores: NDArray[np.float32], rules: Suppression) -> NDArray[np.intp]:
@@ -134,25 +145,29 @@ def _surest(scores: NDArray[np.float32], rules: Suppression) -> NDArray[np.intp]
 
 
 def _distinct(
-    scores: NDArray[np.float32], joints: NDArray[np.float32], boxes: NDArray[np.float32], rules: Suppression
+    scores: NDArray[np.float32], joints: NDArray[np.float64], boxes: NDArray[np.float64], rules: Suppression
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Places of the candidates that stay, the surest first, and their scores.
 
     Pose by pose against all that are left: at most `people` times, where a matrix would hold all pairs.
+
+    Args:
+        boxes: (n, 4) x, y, width, height.
     """
     left = scores.astype(np.float64)
     labelled = np.full(joints.shape[:2], SEEN, np.uint8)
-    areas = AREA_OF_BOX * (boxes[:, 2:] - boxes[:, :2]).astype(np.float64).prod(axis=1)
+    areas = AREA_OF_BOX * boxes[:, 2:].prod(axis=1)
     waiting = np.arange(len(scores))
     kept: list[int] = []
     while len(waiting) and len(kept) < rules.people:
         best = int(waiting[left[waiting].argmax()])
         kept.append(best)
         waiting = waiting[waiting != best]
-        one = slice(best, best + 1)
-        alike = oks_of_joints(joints[waiting], joints[one], labelled[one], areas[one], boxes[one])[:, 0]
+        means = (areas[best] + areas[waiting]) / 2
+        alike = oks_of_joints(joints[best : best + 1], joints[waiting], labelled[waiting], means, boxes[waiting])[0]
         left[waiting] *= np.exp(-(alike**2) / rules.patience)
-        waiting = waiting[left[waiting] >= rules.score]
+        # As exactly as they were compared before they fell.
+        waiting = waiting[left[waiting].astype(np.float32) >= rules.score]
     chosen = np.array(kept, np.intp)
     return chosen, left[chosen]
 

@@ -10,6 +10,7 @@ from recognizer.scenes import People
 from recognizer.synthetic.scenes import generate_scenes
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
+from training.pose.augment import together
 from training.pose.params import TrainParams
 from training.pose.quality import _reached, fit_quality
 from training.pose.targets import collate
@@ -63,6 +64,11 @@ def test_it_comes_nearer_to_what_is_reached(monkeypatch):
         assert net.expected(dense, *at, net.place(dense, *at)).sigmoid().max() < 0.2
 
 
+def test_a_few_pictures_are_enough():
+    net, before = fitted(SCENES[:3])
+    assert any(not torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
 def test_a_network_without_refiner_has_none():
     net, before = fitted(config=replace(TINY, refine=0))
     assert net.quality is None
@@ -83,6 +89,7 @@ def person(x, crowd=False):
         (person(20.0), 60.0, 0.0, 1.0),
         (person(24.0, crowd=True), 24.0, 0.0, 0.0),  # nobody knows who is right in a crowd
         (person(48.0, crowd=True), 24.0, 0.0, 1.0),
+        (together([person(24.0, crowd=True), person(22.0)]), 22.0, 1.0, 1.0),
     ],
 )
 def test_what_a_candidate_reaches(people, at, reached, counts):

@@ -52,7 +52,7 @@ def network(config=TINY, seed=0):
     torch.manual_seed(seed)
     net = Rtmo(config)
     for name, part in net.named_parameters():  # an untrained network says nearly the same everywhere
-        if "moves" in name or ".score." in name:
+        if "moves" in name or ".score." in name or "quality.answer" in name:
             torch.nn.init.normal_(part, std=0.5)
     for part in net.modules():
         if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -249,8 +249,6 @@ def test_branches_become_one_convolution():
 @pytest.mark.parametrize("config", [TINY, FULL])
 def test_the_surest_anchors_are_answered(config):
     net = network(config).eval()
-    if net.quality is not None:
-        torch.nn.init.normal_(net.quality.answer.weight)
     with torch.inference_mode():
         scores, boxes, joints, visibility = Finder(net, 9)(images())
         dense = net(images())
@@ -260,7 +258,7 @@ def test_the_surest_anchors_are_answered(config):
         expected = net.expected(dense, *at, placed).reshape(2, 9).sigmoid() if config.refine else None
     told = surest.sigmoid() if expected is None else (surest.sigmoid() * expected).sqrt()
     torch.testing.assert_close(scores, told)
-    assert expected is None or expected.std() > 0.01
+    assert expected is None or expected.std() > 0.003
     torch.testing.assert_close(boxes[1, 0], dense.boxes[1, dense.scores[1].argmax()])
     torch.testing.assert_close(joints.flatten(0, 1), placed.guesses[-1])
     assert ((visibility >= 0) & (visibility <= 1)).all()

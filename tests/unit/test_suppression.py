@@ -176,7 +176,7 @@ def plainly(scores, boxes, rules):
 def alike(sure, other):
     """OKS of people whose joints are all in the middle of their boxes."""
     away = sum(((sure[i] + sure[2 + i] - other[i] - other[2 + i]) / 2) ** 2 for i in (0, 1))
-    area = 0.53 * (sure[2] - sure[0]) * (sure[3] - sure[1])
+    area = 0.53 * sum((box[2] - box[0]) * (box[3] - box[1]) for box in (sure, other)) / 2
     return sum(math.exp(-away / (2 * area * (2 * sigma) ** 2)) for sigma in SIGMAS) / 17
 
 
@@ -198,6 +198,40 @@ def test_the_same_people_as_the_textbook(drawn, rules):
     people = suppress(candidates(scores, boxes), SQUARE, rules)
     np.testing.assert_allclose(people.scores, [score for _, score in kept], rtol=1e-5)
     np.testing.assert_allclose(people.boxes[:, :2], boxes[[place for place, _ in kept], :2].reshape(-1, 2), atol=1e-5)
+
+
+SPREAD = np.stack([np.linspace(20, 40, 17), np.linspace(20, 60, 17)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "poses", "scores"),
+    [
+        ([[20, 20, 40, 60]] * 2, [SPREAD, SPREAD], [0.9, 0.8 * math.exp(-1 / 0.3)]),
+        ([[20, 20, 40, 60]] * 2, [SPREAD, SPREAD[::-1]], [0.9, 0.8]),  # two who stand before each other
+        ([[20, 20, 40, 60], [25, 30, 35, 50]], [SPREAD, SPREAD], [0.9, 0.8 * math.exp(-1 / 0.3)]),
+        # however large the surer one's box, it is the picture's at most, and so is what is like its pose
+        ([[-1e4, -1e4, 1e4, 1e4], [20, 20, 40, 60]], [SPREAD + 200, SPREAD], [0.9, 0.8]),
+        ([[20, 20, 40, 60]] * 2, [SPREAD, SPREAD + 1e30], [0.9, 0.8]),
+    ],
+)
+@pytest.mark.parametrize("placement", [SQUARE, Placement.of((50, 100), (100, 100))])
+def test_poses_are_compared_not_boxes(boxes, poses, scores, placement):
+    arrays = (np.array([0.9, 0.8]), np.array(boxes), np.stack(poses), np.ones((2, 17)))
+    drawn = Candidates(*(array.astype(np.float32) for array in arrays))
+    people = suppress(drawn, placement, Suppression(score=0.01))
+    np.testing.assert_allclose(people.scores, scores, rtol=0.02)
+    shown = suppress(drawn, placement, Suppression(score=0.3))
+    assert len(shown) == sum(score >= 0.3 for score in scores)
+
+
+def test_whom_somebody_surer_put_below_the_threshold_was_left_out():
+    """Not in the box of anybody shown, and about as they are posed."""
+    boxes = np.array([[20, 20, 30, 60], [30, 20, 50, 60]], np.float32)
+    poses = np.stack([SPREAD, SPREAD + 0.5]).astype(np.float32)
+    drawn = Candidates(np.array([0.9, 0.8], np.float32), boxes, poses, np.ones((2, 17), np.float32))
+    everybody = suppress(drawn, SQUARE, Suppression(score=0.01))
+    assert 0.01 < everybody.scores[1] < 0.3
+    assert best_left_out(drawn, everybody, SQUARE, 0.3) == everybody.scores[1]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """From weights to one ONNX file that finds people: decoding and the choice of the surest inside, duplicates included.
 
-What stands for the same person twice is left to whoever reads the answer (non-maximum
-suppression has no fixed size, and needs a threshold that a caller may choose).
+Candidates come in the order of their anchors' scores, so `scores`, which also say how well joints are placed, need not
+fall. What stands for the same person twice is left to whoever reads the answer (suppression has no fixed size, and
+needs a threshold that a caller may choose).
 """
 
 from __future__ import annotations

@@ -17,15 +17,19 @@ from training.pose.augment import Size
 BATCH = 16
 
 
-def find(network: Rtmo, scenes: Sequence[Scene], size: Size, people: int) -> list[FoundPeople]:
+def find(network: Rtmo, scenes: Sequence[Scene], size: Size, people: int, *, weighed: bool = True) -> list[FoundPeople]:
     """Everybody above a low score in each of n scenes, in pixels of the scene; `network` is left as it is.
 
     Args:
         size: (height, width) of the network's input.
         people: candidates of one picture.
+        weighed: whether scores say how well joints are placed, which is taught last; else they are the anchors' own.
     """
     device = next(network.parameters()).device
-    finder = Finder(merged(network), people).eval()
+    deployed = merged(network)
+    if not weighed:
+        deployed.quality = None
+    finder = Finder(deployed, people).eval()
     found: list[FoundPeople] = []
     with torch.inference_mode():
         for start in range(0, len(scenes), BATCH):

@@ -61,10 +61,11 @@ class FitData:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The averaged network of the epoch that did best on validation.
+    """The averaged network of the epoch that did best on validation, and how well it places joints taught afterwards.
 
     Attributes:
-        history: one entry per epoch: epoch, each part of the loss by name, and on validation AP and mean_oks.
+        history: one entry per epoch: epoch, each part of the loss by name, and on validation AP and mean_oks, by the
+            anchors' own scores.
         images_per_second: training speed of this process; None when nothing was left to train.
         resumed: number of epochs that an earlier, killed process had done.
         splits: parts that a batch was cut into, for a GPU that was too small for it.
@@ -168,7 +169,7 @@ class PoseFit(pl.LightningModule):
         scenes = self.data.validation[:VALIDATED]
         network = self.average.module
         assert isinstance(network, Rtmo)
-        found = find(network, scenes, self.data.size, self.params.people)
+        found = find(network, scenes, self.data.size, self.params.people, weighed=False)
         metrics = evaluate_keypoints([scene.people for scene in scenes], found).metrics
         return {name: metrics[name] for name in ("AP", "mean_oks")}
 

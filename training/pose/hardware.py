@@ -39,7 +39,7 @@ class Hardware:
         }
         if number > 1:
             # Spawned, as the command that trains cannot be started a second time from within: it holds locks. A batch
-            # without people leaves the parameters that place joints unused.
+            # without people leaves the parameters that place joints unused, and every batch those of quality.
             options |= {
                 "strategy": "ddp_spawn_find_unused_parameters_true",
                 "sync_batchnorm": self.accelerator == "gpu",

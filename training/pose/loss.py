@@ -9,7 +9,8 @@ find somebody, the best ones have their joints placed by classifier and refiner;
 how much their score is to be.
 
 As in RTMO, no loss looks at the place that the classifier expects over its bins: likelihood teaches which bins it
-chooses; OKS and distance teach what the refiner makes of that place, and the joints that are told directly.
+chooses; OKS and distance teach what the refiner makes of that place, and the joints that are told directly. How well
+joints are placed is taught after all this, by `training.pose.quality`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recognizer.evaluation.oks import HIT
 from recognizer.scenes import Scene
 from training.models.rtmo import Dense, Rtmo
 from training.pose.assign import ignored_anchors
@@ -29,9 +30,10 @@ LEARNING_RATE, DECAY = 3e-3, 0.01
 
 
 def fit_quality(network: Rtmo, scenes: Sequence[Scene], size: Size, params: TrainParams) -> None:
-    """Fit `network.quality` in place, by the OKS that candidates reach in training pictures; a pure function of both.
+    """Fit `network.quality` in place, by the OKS that candidates reach in training pictures.
 
-    Does nothing for a network without it.
+    Goes on from the weights it has, and with the same ones gives the same again. On the CPU, whatever the network was
+    trained on: only the smallest has a refiner, and a network without one has no quality, so nothing is done.
 
     Args:
         size: (height, width) of the network's input.
@@ -46,7 +48,7 @@ def fit_quality(network: Rtmo, scenes: Sequence[Scene], size: Size, params: Trai
     with closing(_batches(scenes, size, params)) as batches:
         for step, (images, targets) in enumerate(islice(batches, steps)):
             with torch.no_grad():
-                dense = network(images)
+                dense = network(images, dense=False)
                 k = min(params.people, dense.scores.shape[1])
                 anchors = torch.topk(dense.scores, k, dim=1).indices.flatten()
                 which = torch.arange(len(images)).repeat_interleave(k)
@@ -71,8 +73,8 @@ def _batches(scenes: Sequence[Scene], size: Size, params: TrainParams) -> Iterat
 
 
 def _reached(dense: Dense, targets: Targets, joints: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
-    """(n * K,) the best OKS with anybody who counts, 0 where there is nobody; and 0 for candidates in the box of
-    somebody ignored, who may well be right, else 1.
+    """(n * K,) the best OKS with anybody who counts, 0 where there is nobody; and whether that teaches: 0 for whoever
+    is in the box of somebody ignored, and may well be right, unless somebody else is found there, else 1.
 
     Args:
         joints: (n, K, V, 2) pixels.
@@ -82,6 +84,6 @@ def _reached(dense: Dense, targets: Targets, joints: Tensor, anchors: Tensor) ->
     similar = oks(
         joints[:, :, None], targets.joints[:, None], targets.labelled[:, None], targets.areas[:, None]
     ) * targets.counted[:, None].to(joints.dtype)
-    best = similar.amax(dim=2) if similar.shape[2] else similar.new_zeros(n, k)
+    best = similar.amax(dim=2)
     ignored = ignored_anchors(dense, targets).gather(1, anchors.reshape(n, k))
-    return best.flatten(), (~ignored | (best > 0.5)).to(joints.dtype).flatten()
+    return best.flatten(), (~ignored | (best >= HIT)).to(joints.dtype).flatten()
