@@ -103,13 +103,13 @@ def suppress(candidates: Candidates, placement: Placement, rules: Suppression) -
     corners = placement.back(boxes.reshape(-1, 2, 2)).clip(0, (placement.width, placement.height))
     sizes = corners[:, 1] - corners[:, 0]
     inside = (sizes > 0).all(axis=1)
-    chosen, boxes = chosen[inside], np.concatenate([corners[inside, 0], sizes[inside]], axis=1)
+    chosen, clipped = chosen[inside], np.concatenate([corners[inside, 0], sizes[inside]], axis=1)
     joints = placement.back(candidates.joints[chosen])
-    kept, scores = _distinct(candidates.scores[chosen], joints, boxes, rules)
+    kept, scores = _distinct(candidates.scores[chosen], joints, clipped, rules)
     return FoundPeople(
         joints=joints[kept].astype(np.float32),
         visibility=candidates.visibility[chosen[kept]].clip(0, 1).astype(np.float32),
-        boxes=boxes[kept].astype(np.float32),
+        boxes=clipped[kept].astype(np.float32),
         scores=scores.clip(0, 1).astype(np.float32),
     )
 
