@@ -129,12 +129,12 @@ def best_left_out(candidates: Candidates, people: FoundPeople, placement: Placem
             placement.back(candidates.boxes[weak].reshape(-1, 2, 2).mean(axis=1)),
             people.boxes[fallen, :2] + people.boxes[fallen, 2:] / 2,
         ]
-    )[:, None]
+    )
     scores = np.concatenate([candidates.scores[weak], people.scores[fallen]])
-    boxes = people.boxes[~fallen]
-    corner, size = boxes[:, :2], boxes[:, 2:]
-    within = (middles >= corner) & (middles <= corner + size)
-    taken = (within[..., 0] & within[..., 1]).any(axis=1)
+    x, y = middles.T[..., None]
+    left, top, width, height = people.boxes[~fallen].T
+    within = (x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)
+    taken = within.any(axis=1)
     return float(scores[~taken].max(initial=0))
 
 

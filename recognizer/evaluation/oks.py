@@ -122,8 +122,12 @@ def _similarity(apart: Floats, areas: Floats, known: NDArray[np.bool_], sigmas: 
     """apart: (m, n, k, 2) pixels; areas and known: of (m, n) and (m, n, k), or 1 where they are the same for all m."""
     spread = (np.array(sigmas) * 2) ** 2
     with np.errstate(over="ignore"):  # a joint beyond all measure is as far away as can be
-        exponent = (apart**2).sum(axis=-1) / spread / (areas[..., None] + np.spacing(1.0)) / 2
-    close = np.where(known, np.exp(-exponent), 0.0)
+        # Both axes by name: a sum over an axis of two takes longer than all the rest.
+        squares = apart[..., 0] ** 2 + apart[..., 1] ** 2
+        exponent = squares / spread / (areas[..., None] + np.spacing(1.0)) / 2
+    close = np.exp(-exponent)
+    if not known.all():  # of people whom a model found, all joints are
+        close = np.where(known, close, 0.0)
     mean: Floats = close.sum(axis=-1) / known.sum(axis=-1)
     return mean
 
