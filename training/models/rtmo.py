@@ -196,6 +196,17 @@ class Rtmo(nn.Module):
         return logits
 
 
+def surest(dense: Dense, people: int) -> tuple[Tensor, Tensor]:
+    """(n * K,) each: image and anchor of the K anchors with the highest scores of each image, K being `people` or as
+    many as there are.
+    """
+    n, a = dense.scores.shape
+    k = min(people, a)
+    anchors = torch.topk(dense.scores, k, dim=1).indices
+    images = torch.arange(n, device=anchors.device)[:, None].expand(n, k).reshape(-1)
+    return images, anchors.reshape(-1)
+
+
 class Finder(nn.Module):
     """The network as it is deployed: the K surest anchors of each image, duplicates included.
 
@@ -211,10 +222,8 @@ class Finder(nn.Module):
         """(n, 3, h, w) to scores (n, K), boxes (n, K, 4), joints (n, K, V, 2) and visibility (n, K, V)."""
         dense = self.network(images, dense=False)
         n, a = dense.scores.shape
+        which, anchors = surest(dense, self.people)
         k = min(self.people, a)
-        anchors = torch.topk(dense.scores, k, dim=1).indices
-        which = torch.arange(n, device=anchors.device)[:, None].expand(n, k).reshape(-1)
-        anchors = anchors.reshape(-1)
         rows = which * a + anchors
         placed = self.network.place(dense, which, anchors)
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows)

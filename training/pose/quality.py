@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from recognizer.evaluation.oks import HIT
 from recognizer.scenes import Scene
-from training.models.rtmo import Dense, Rtmo
+from training.models.rtmo import Dense, Rtmo, surest
 from training.pose.assign import ignored_anchors
 from training.pose.augment import Size
 from training.pose.batches import Batch, TrainingBatches
@@ -49,20 +49,17 @@ def fit_quality(network: Rtmo, scenes: Sequence[Scene], size: Size, params: Trai
         for step, (images, targets) in enumerate(islice(batches, steps)):
             with torch.no_grad():
                 dense = network(images, dense=False)
-                k = min(params.people, dense.scores.shape[1])
-                anchors = torch.topk(dense.scores, k, dim=1).indices.flatten()
-                which = torch.arange(len(images)).repeat_interleave(k)
+                which, anchors = surest(dense, params.people)
                 placed = network.place(dense, which, anchors)
-                reached, counts = _reached(dense, targets, placed.guesses[-1].unflatten(0, (-1, k)), anchors)
+                joints = placed.guesses[-1].unflatten(0, (len(images), -1))
+                reached, counts = _reached(dense, targets, joints, anchors)
             expected = network.expected(dense, which, anchors, placed)
             loss = functional.binary_cross_entropy_with_logits(expected, reached, counts, reduction="sum")
-            optimizer.zero_grad()
             (loss / counts.sum().clamp(min=1)).backward()
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * (1 - step / steps)
             optimizer.step()
-    for parameter in network.parameters():
-        parameter.grad = None
+            optimizer.zero_grad()
 
 
 def _batches(scenes: Sequence[Scene], size: Size, params: TrainParams) -> Iterator[Batch]:
