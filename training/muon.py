@@ -14,7 +14,7 @@ Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW, for everything that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -77,23 +77,25 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
             if group[MATRICES]:
-                for weight in moved:
-                    self._turn(weight, group)
+                self._turn(moved, group)
             elif moved:
                 self._adapt(moved, group)
         return loss
 
-    def _turn(self, weight: Tensor, group: dict[str, Any]) -> None:
-        state, gradient = self.state[weight], weight.grad
-        assert gradient is not None
-        if not state:
-            state["average"] = torch.zeros_like(weight)
-        average = state["average"].lerp_(gradient, 1 - group["momentum"])
-        matrix = gradient.lerp(average, group["momentum"]).flatten(1)
-        # As long as a step of AdamW, whose numbers have a root mean square of about 0.2 (Liu et al.).
-        length = 0.2 * max(matrix.shape) ** 0.5
-        move = orthogonal(matrix, self._dtype).reshape(weight.shape)
-        weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(move, alpha=-group["lr"] * length)
+    def _turn(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        aims = []
+        for weight in weights:
+            state, gradient = self.state[weight], weight.grad
+            assert gradient is not None
+            if not state:
+                state["average"] = torch.zeros_like(weight)
+            average = state["average"].lerp_(gradient, 1 - group["momentum"])
+            aims.append(gradient.lerp(average, group["momentum"]).flatten(1))
+        for weight, move in zip(weights, orthogonal(aims, self._dtype), strict=True):
+            # As long as a step of AdamW, whose numbers have a root mean square of about 0.2 (Liu et al.).
+            length = 0.2 * max(move.shape) ** 0.5
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(move.reshape(weight.shape), alpha=-group["lr"] * length)
 
     def _adapt(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         for weight in weights:
@@ -120,18 +122,37 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """About U V^T of a matrix U S V^T: singular values of a twentieth of its norm and more end between 0.4 and 1.6.
+def orthogonal(matrices: Sequence[Tensor], dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """About U V^T of each matrix U S V^T: singular values of a twentieth of its norm and more end between 0.4 and 1.6.
 
     Args:
-        matrix: (rows, columns), of any scale.
+        matrices: (rows, columns) each, of any scale. Those of one shape, or turned, are multiplied together: most are so
+            small that starting a product costs more than it.
         dtype: in which products are computed.
     """
-    tall = len(matrix) > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = (x / (x.norm() * 1.01 + 1e-7)).to(dtype).contiguous()
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        alike.setdefault(tuple(sorted(matrix.shape)), []).append(place)
+    made = list(matrices)
+    for places in alike.values():
+        wide = [matrices[place].T if _tall(matrices[place]) else matrices[place] for place in places]
+        # A single one by itself: the product of many is a third slower for it.
+        moves = _orthogonal(torch.stack(wide) if len(wide) > 1 else wide[0], dtype)
+        for place, move in zip(places, moves if len(wide) > 1 else [moves], strict=True):
+            made[place] = move.T if _tall(matrices[place]) else move
+    return made
+
+
+def _orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """(rows, columns) or (n, rows, columns), no more rows than columns."""
+    kept = x.dtype
+    x = (x / (torch.linalg.matrix_norm(x, keepdim=True) * 1.01 + 1e-7)).to(dtype).contiguous()
+    added = torch.addmm if x.ndim == 2 else torch.baddbmm
     for a, b, c in STEPS:
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    x = x.to(matrix.dtype)
-    return x.T if tall else x
+        square = x @ x.mT
+        x = added(x, added(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.to(kept)
+
+
+def _tall(matrix: Tensor) -> bool:
+    return len(matrix) > matrix.shape[1]

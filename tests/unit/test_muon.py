@@ -33,7 +33,7 @@ def pulled(optimizer, steps, start=0):
 def test_strong_directions_become_equal(shape, scale, dtype):
     left, values, right = torch.linalg.svd(drawn(*shape), full_matrices=False)
     strong = torch.linspace(1, 0.2, len(values))
-    made = orthogonal(scale * left * strong @ right, dtype)
+    (made,) = orthogonal([scale * left * strong @ right], dtype)
     values = torch.linalg.svdvals(made)
     assert made.shape == shape
     assert 0.4 < float(values.min()) <= float(values.max()) < 1.6
@@ -43,7 +43,16 @@ def test_strong_directions_become_equal(shape, scale, dtype):
 
 
 def test_nothing_becomes_nothing():
-    assert not orthogonal(torch.zeros(4, 6)).any()
+    assert not orthogonal([torch.zeros(4, 6)])[0].any()
+
+
+def test_together_as_each_by_itself():
+    shapes = [(4, 6), (6, 4), (3, 9), (4, 6), (9, 3), (5, 5)]
+    matrices = [drawn(*shape, seed=place) for place, shape in enumerate(shapes)]
+    made = orthogonal(matrices)
+    assert [tuple(one.shape) for one in made] == shapes
+    for one, matrix in zip(made, matrices, strict=True):
+        torch.testing.assert_close(one, orthogonal([matrix])[0])
 
 
 def test_a_kernel_moves_as_the_matrix_it_is():
@@ -62,7 +71,7 @@ def test_the_first_step():
     before, gradient = weight.detach().clone(), drawn(6, 10, seed=1)
     weight.grad = gradient.clone()
     Muon([weight], [], lr=0.5, rest_lr=0.0, weight_decay=0.1, exact=True).step()
-    expected = before * (1 - 0.5 * 0.1) - 0.5 * 0.2 * 10**0.5 * orthogonal(gradient)
+    expected = before * (1 - 0.5 * 0.1) - 0.5 * 0.2 * 10**0.5 * orthogonal([gradient])[0]
     torch.testing.assert_close(weight.detach(), expected)
 
 

@@ -75,19 +75,20 @@ def assign(dense: Dense, targets: Targets, params: AssignParams) -> Assignment:
     """Choose anchors by what they say at present; needs `dense.proxies`."""
     assert dense.proxies is not None
     candidate, sure = _candidates(dense, targets, params.radius)
-    ious = pairwise_iou(targets.boxes, dense.boxes)
-    similar = oks(
-        dense.proxies[:, None], targets.joints[:, :, None], targets.labelled[:, :, None], targets.areas[:, :, None]
-    )
+    # Most pairs are none: what pairs cost is computed for candidates alone.
+    images, people, anchors = pairs = candidate.nonzero(as_tuple=True)
+    said, whom = (images, anchors), (images, people)
+    overlap = iou(targets.boxes[whom], dense.boxes[said])
+    similar = oks(dense.proxies[said], targets.joints[whom], targets.labelled[whom], targets.areas[whom])
     # Binary cross-entropy against 1, of the root of the score, as with YOLOX's product of two scores.
-    unsure = -functional.logsigmoid(dense.scores)[:, None] / 2
-    cost = unsure - params.box * (ious + 1e-8).log() - params.pose * (similar + 1e-8).log()
-    cost = torch.where(sure, cost, cost + params.outside)
-    cost = torch.where(candidate, cost, NEVER)
+    unsure = -functional.logsigmoid(dense.scores[said]) / 2
+    price = unsure - params.box * (overlap + 1e-8).log() - params.pose * (similar + 1e-8).log()
+    price = torch.where(sure[pairs], price, price + params.outside)
+    cost = torch.full(candidate.shape, NEVER, device=price.device).index_put(pairs, price)
+    reached = torch.zeros(candidate.shape, device=price.device).index_put(pairs, similar)
 
     most = min(params.most, cost.shape[2])
-    reached = torch.where(candidate, similar, 0.0).topk(most, dim=2).values.sum(dim=2)
-    wanted = reached.int().clamp(min=params.least)
+    wanted = reached.topk(most, dim=2).values.sum(dim=2).int().clamp(min=params.least)
     cheapest, where = cost.topk(most, dim=2, largest=False, sorted=True)
     taken = (torch.arange(most, device=cost.device) < wanted[..., None]) & (cheapest < NEVER)
     cost = torch.full_like(cost, NEVER).scatter(2, where, torch.where(taken, cheapest, NEVER))
@@ -119,11 +120,6 @@ def _inside(dense: Dense, boxes: Tensor) -> Tensor:
 def ignored_anchors(dense: Dense, targets: Targets) -> Tensor:
     """(n, A): whether the anchor is in the box of somebody ignored."""
     return (_inside(dense, targets.boxes) & targets.ignored[..., None]).any(dim=1)
-
-
-def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
-    """(n, M, 4) and (n, A, 4) boxes to (n, M, A) intersection over union."""
-    return iou(first[:, :, None], second[:, None])
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
