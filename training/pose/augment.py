@@ -27,6 +27,8 @@ Matrix = NDArray[np.float64]
 GREY = round(float(FILL) * 255)
 OFF = 0.15
 """How far from the middle of a mosaic's tile somebody is at most, as a share of their box."""
+CORNERS = ((0, 1), (2, 1), (0, 3), (2, 3))
+"""x and y of a box's corners, as places in x1, y1, x2, y2."""
 LEAST_SHARE = 0.1
 """Of a person's box that must be left in a picture for the person to be in it."""
 
@@ -34,10 +36,9 @@ LEAST_SHARE = 0.1
 def augmented(image: Image, people: People, size: Size, params: AugmentParams, random: np.random.Generator) -> Labelled:
     """A random view of one picture, of the shape (height, width)."""
     matrix = _around_middle(_fitted(image.shape[:2], size), size, _drawn(params, random), params, random)
-    made = _moved(image, people, matrix, size)
-    if random.random() < params.flip:
-        made = _mirrored(*made)
-    return _recoloured(made[0], params, random), made[1]
+    matrix = _perhaps_mirrored(matrix, size, params, random)
+    made, there = _moved(image, matrix, size), _through(people, matrix, size)
+    return _recoloured(made, params, random), there
 
 
 def mosaic(parts: Sequence[Labelled], size: Size, params: AugmentParams, random: np.random.Generator) -> Labelled:
@@ -54,11 +55,10 @@ def mosaic(parts: Sequence[Labelled], size: Size, params: AugmentParams, random:
     everybody = []
     for (image, people), (rows, columns) in zip(parts, tiles, strict=True):
         tile = (rows.stop - rows.start, columns.stop - columns.start)
-        made, there = _moved(image, people, _around_somebody(image, people, size, tile, params, random), tile)
-        if random.random() < params.flip:
-            made, there = _mirrored(made, there)
-        canvas[rows, columns] = made
-        everybody.append(shifted(there, columns.start, rows.start))
+        matrix = _around_somebody(image, people, size, tile, params, random)
+        matrix = _perhaps_mirrored(matrix, tile, params, random)
+        canvas[rows, columns] = _moved(image, matrix, tile)
+        everybody.append(_through(people, matrix, tile, (columns.start, rows.start)))
     return _recoloured(canvas, params, random), together(everybody)
 
 
@@ -88,14 +88,6 @@ def together(parts: Sequence[People]) -> People:
     """The people of several pictures as those of one."""
     names = ("joints", "labelled", "boxes", "areas", "crowd")
     return People(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def shifted(people: People, x: float, y: float) -> People:
-    """Everybody so many pixels further right and down."""
-    known = (people.labelled > UNLABELLED)[..., None]
-    joints = np.where(known, people.joints + np.array([x, y], np.float32), 0).astype(np.float32)
-    boxes = people.boxes + np.array([x, y, 0, 0], np.float32)
-    return People(joints, people.labelled, boxes.astype(np.float32), people.areas, people.crowd)
 
 
 def scaled(people: People, x: float, y: float) -> People:
@@ -138,16 +130,22 @@ def _around_middle(
     return np.concatenate([turn @ fitted[:, :2], moved[:, None]], axis=1)
 
 
-def _moved(image: Image, people: People, matrix: Matrix, size: Size) -> Labelled:
-    """Picture and people through a matrix, cut to (height, width)."""
+def _perhaps_mirrored(matrix: Matrix, size: Size, params: AugmentParams, random: np.random.Generator) -> Matrix:
+    """The matrix, or, for a share of pictures, what it gives as in a mirror."""
+    if random.random() >= params.flip:
+        return matrix
+    return np.array([[-1.0], [1.0]]) * matrix + np.array([[0, 0, size[1]], [0, 0, 0]])
+
+
+def _moved(image: Image, matrix: Matrix, size: Size) -> Image:
+    """The picture through a matrix, cut to (height, width)."""
     height, width = size
-    everybody = _through(people, matrix, size)
     image, matrix = _halved(image, matrix)
     linear = matrix[:, :2]
     # OpenCV's whole numbers are middles of pixels.
     middles = np.concatenate([linear, (matrix[:, 2] + linear.sum(axis=1) / 2 - 0.5)[:, None]], axis=1)
     made = cv2.warpAffine(image, middles, (width, height), borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
-    return np.asarray(made, np.uint8), everybody
+    return np.asarray(made, np.uint8)
 
 
 def _halved(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
@@ -165,47 +163,43 @@ def _halved(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
 
 def factor_of(matrix: Matrix) -> float:
     """Pixels of a side after a matrix, for one before."""
-    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    return math.sqrt(abs(_determinant(matrix)))
 
 
-def _through(people: People, matrix: Matrix, size: Size) -> People:
-    """Everybody of whom enough is left in a picture of (height, width).
+def _determinant(matrix: Matrix) -> float:
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return float(a * d - b * c)
+
+
+def _through(people: People, matrix: Matrix, size: Size, corner: tuple[int, int] = (0, 0)) -> People:
+    """Everybody of whom enough is left in a picture of (height, width), which lies at `corner` (x, y) of a larger one.
 
     Whose box is cut loses as much of the area; joints outside are unlabelled. A turned box is that around its corners.
+    In a mirror, what was left is right, on the body as well.
     """
-    corner, far = people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]
-    corners = np.stack([corner, far, np.stack([corner[:, 0], far[:, 1]], 1), np.stack([far[:, 0], corner[:, 1]], 1)], 1)
-    moved = _points(corners, matrix)
-    low, high = moved.min(axis=1), moved.max(axis=1)
+    edges = np.concatenate([people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]], axis=1)
+    corners = _points(edges[:, CORNERS], matrix)
+    low, high = corners.min(axis=1), corners.max(axis=1)
     edge = np.array([size[1], size[0]], np.float64)
     cut_low, cut_high = low.clip(0, edge), high.clip(0, edge)
     whole, left = (high - low).prod(axis=1), (cut_high - cut_low).prod(axis=1)
     share = left / np.maximum(whole, 1e-9)
-    joints = _points(people.joints, matrix)
-    inside = ((joints >= 0) & (joints <= edge)).all(axis=2) & (people.labelled > UNLABELLED)
+    order = list(MIRROR) if _determinant(matrix) < 0 else slice(None)
+    joints, labelled = _points(people.joints[:, order], matrix), people.labelled[:, order]
+    inside = ((joints >= 0) & (joints <= edge)).all(axis=2) & (labelled > UNLABELLED)
     there = (share >= LEAST_SHARE) & (left > 0)
     return People(
-        joints=np.where(inside[..., None], joints, 0).astype(np.float32)[there],
-        labelled=np.where(inside, people.labelled, UNLABELLED).astype(np.uint8)[there],
-        boxes=np.concatenate([cut_low, cut_high - cut_low], axis=1).astype(np.float32)[there],
+        joints=np.where(inside[..., None], joints + corner, 0).astype(np.float32)[there],
+        labelled=np.where(inside, labelled, UNLABELLED).astype(np.uint8)[there],
+        boxes=np.concatenate([cut_low + corner, cut_high - cut_low], axis=1).astype(np.float32)[there],
         areas=(people.areas * share * factor_of(matrix) ** 2).astype(np.float32)[there],
         crowd=people.crowd[there],
     )
 
 
 def _points(points: NDArray[np.float32], matrix: Matrix) -> NDArray[np.float64]:
-    moved: NDArray[np.float64] = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return moved
-
-
-def _mirrored(image: Image, people: People) -> Labelled:
-    """As in a mirror: what was left is right, in the picture and on the body."""
-    width, order = image.shape[1], list(MIRROR)
-    labelled = people.labelled[:, order]
-    joints, boxes = people.joints[:, order].copy(), people.boxes.copy()
-    joints[..., 0] = np.where(labelled > UNLABELLED, width - joints[..., 0], 0)
-    boxes[:, 0] = width - boxes[:, 0] - boxes[:, 2]
-    return np.asarray(cv2.flip(image, 1), np.uint8), People(joints, labelled, boxes, people.areas, people.crowd)
+    through: NDArray[np.float64] = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return through
 
 
 def _recoloured(image: Image, params: AugmentParams, random: np.random.Generator) -> Image:

@@ -22,6 +22,7 @@ from recognizer.images import decode
 from recognizer.scenes import Scene
 from training.pose.augment import Labelled, Size, augmented, mixed, mosaic
 from training.pose.params import AugmentParams
+from training.pose.shrink import SPARE
 from training.pose.targets import Targets, collate
 
 Batch = tuple[Tensor, Targets]
@@ -29,6 +30,8 @@ Batch = tuple[Tensor, Targets]
 
 TILES = (2, 4)
 """Pictures in a mosaic, one as likely as the other."""
+HELD = 64 * 2**20
+"""Bytes of decoded pictures that are kept, from which those beside one in a mosaic are drawn."""
 
 
 @dataclass(frozen=True)
@@ -60,37 +63,57 @@ class TrainingBatches:
         process, processes = self.share
         # As many for every process: they wait for each other after each batch.
         mine = [parts[(place * processes + process) % len(parts)] for place in range(len(self))]
-        return ahead([partial(self._made, part) for part in mine])
+        shown = np.concatenate(mine) if mine else order
+        held = _Held(self.scenes, max(self.batch, int(HELD / (np.prod(self.size) * 3 * SPARE**2))))
+        starts = np.cumsum([0, *map(len, mine)])[:-1].tolist()
+        return ahead([partial(self._made, held, shown, start, len(part)) for start, part in zip(starts, mine, strict=True)])
 
-    def _made(self, part: NDArray[np.int64]) -> Batch:
-        return stacked([self._drawn(int(place)) for place in part])
+    def _made(self, held: _Held, shown: NDArray[np.int64], start: int, number: int) -> Batch:
+        return stacked([self._drawn(held, shown, position) for position in range(start, start + number)])
 
-    def _drawn(self, place: int) -> Labelled:
-        """The picture of one place, as this epoch shows it."""
-        random = np.random.default_rng((self.seed, self.epoch, place))
+    def _drawn(self, held: _Held, shown: NDArray[np.int64], position: int) -> Labelled:
+        """The picture at this position of all that are `shown`, as this epoch shows it."""
+        random = np.random.default_rng((self.seed, self.epoch, int(shown[position])))
+
+        def one(place: int) -> Labelled:
+            return augmented(*held(place), self.size, self.augment, random)
+
+        def other() -> int:
+            # One of those before, which is still decoded: four of five pictures would have to be decoded three times.
+            return int(shown[position - int(random.integers(1, 1 + min(held.most, len(shown))))])
+
+        def whole(place: int) -> Labelled:
+            if random.random() >= self.augment.mosaic:
+                return one(place)
+            places = [place, *(other() for _ in range(int(random.choice(TILES)) - 1))]
+            random.shuffle(places)
+            return mosaic([held(one) for one in places], self.size, self.augment, random)
+
+        place = int(shown[position])
         if not self.together:
-            return self._one(place, random)
-        first = self._whole(place, random)
-        if random.random() >= self.augment.mixup:
-            return first
-        return mixed(first, self._whole(self._other(random), random))
+            return one(place)
+        first = whole(place)
+        return mixed(first, whole(other())) if random.random() < self.augment.mixup else first
 
-    def _whole(self, place: int, random: np.random.Generator) -> Labelled:
-        if random.random() >= self.augment.mosaic:
-            return self._one(place, random)
-        places = [place, *(self._other(random) for _ in range(int(random.choice(TILES)) - 1))]
-        random.shuffle(places)
-        return mosaic([self._read(one) for one in places], self.size, self.augment, random)
 
-    def _one(self, place: int, random: np.random.Generator) -> Labelled:
-        return augmented(*self._read(place), self.size, self.augment, random)
+class _Held:
+    """Decoded pictures of the last places that were asked for first.
 
-    def _other(self, random: np.random.Generator) -> int:
-        return int(random.integers(len(self.scenes)))
+    Attributes:
+        most: how many.
+    """
 
-    def _read(self, place: int) -> Labelled:
-        scene = self.scenes[place]
-        return decode(scene.image), scene.people
+    def __init__(self, scenes: Sequence[Scene], most: int) -> None:
+        self.most, self._scenes = most, scenes
+        self._kept: dict[int, Labelled] = {}
+
+    def __call__(self, place: int) -> Labelled:
+        if place not in self._kept:
+            if len(self._kept) > self.most:
+                del self._kept[next(iter(self._kept))]
+            scene = self._scenes[place]
+            self._kept[place] = decode(scene.image), scene.people
+        return self._kept[place]
 
 
 @contextmanager
