@@ -118,10 +118,14 @@ def _bells(targets: Targets, shape: torch.Size) -> tuple[Tensor, Tensor]:
     rows = torch.arange(h, device=places.device) + 0.5
     sigmas = 2 * torch.tensor(SIGMAS, device=places.device)
     width = (targets.areas.sqrt()[..., None] * sigmas / STRIDE).clamp(min=0.5)[..., None]
-    # A bell is the product of one along x and one along y: the outer product alone has the size of the map.
+    # A bell is the product of one along x and one along y: the outer product alone has the size of the map. One picture
+    # after the other, as most have far fewer people than the one that has most.
     along_x = torch.exp(-((columns - joints[..., :1]) ** 2) / (2 * width**2)) * known[..., None]
     along_y = torch.exp(-((rows - joints[..., 1:]) ** 2) / (2 * width**2))
-    bells = (along_y[..., :, None] * along_x[..., None, :]).amax(dim=1)
+    bells = joints.new_zeros(len(joints), joints.shape[2], h, w)
+    for highest, x, y, there in zip(bells, along_x, along_y, known.any(dim=2), strict=True):
+        if there.any():
+            torch.amax(y[there, :, :, None] * x[there, :, None, :], dim=0, out=highest)
     peaks = torch.zeros_like(bells, dtype=torch.bool)
     image, person, joint = known.nonzero(as_tuple=True)
     cells = joints[image, person, joint].long()
