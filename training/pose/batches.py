@@ -30,7 +30,7 @@ Batch = tuple[Tensor, Targets]
 
 TILES = (2, 4)
 """Pictures in a mosaic, one as likely as the other."""
-HELD = 64 * 2**20
+HELD = 192 * 2**20
 """Bytes of decoded pictures that are kept, from which those beside one in a mosaic are drawn."""
 
 

@@ -25,7 +25,7 @@ from training.pose.targets import Targets, oks
 
 LOOKS, PASSES = 6000, 3
 """Pictures that are looked at, each so many times at most."""
-BATCH = 32
+BATCH = 8
 LEARNING_RATE, DECAY = 3e-3, 0.01
 
 
