@@ -118,7 +118,8 @@ def measure(
         return replace(standing, problem=problem), {}
     try:
         predictor = load_predictor(inputs.task)(model, threads=THREADS)
-        answers, parity = measuring.measure_batches(evaluator, predictor, test.items, reference)
+        ties = config.gates.parity.ties if config.gates.parity is not None else 0.0
+        answers, parity = measuring.measure_batches(evaluator, predictor, test.items, reference, ties)
         candidate = test.evaluate(answers)
     except (InputError, PluginError) as error:
         return replace(standing, problem=measuring.problem_of(error)), {}

@@ -67,7 +67,7 @@ def answer(predictor: Predictor, cases: Sequence[Any]) -> Answers:
 
 
 def measure_batches(
-    evaluator: Evaluator, predictor: Predictor, cases: Sequence[Any], reference: Reference | None
+    evaluator: Evaluator, predictor: Predictor, cases: Sequence[Any], reference: Reference | None, ties: float = 0.0
 ) -> tuple[Answers, Mapping[str, Parity]]:
     """The model's answers, and how far they move with the number of cases asked at once, and asked again.
 
@@ -75,10 +75,11 @@ def measure_batches(
 
     Args:
         reference: answers of the trained network; None where there is none, then the batched ones take their place.
+        ties: see `measure_parity`; asked again, the model has none.
     """
 
-    def parity_of(expected: Answers, found: Answers) -> Parity:
-        return measure_parity(evaluator.compare(expected, found))
+    def parity_of(expected: Answers, found: Answers, ties: float = ties) -> Parity:
+        return measure_parity(evaluator.compare(expected, found), ties)
 
     answers = answer(predictor, cases)
     expected = reference(cases) if reference is not None else answers
@@ -89,7 +90,7 @@ def measure_batches(
         found = joined([ask(predictor, rows) for rows in _rows(inputs, len(some), size)])
         parity[str(size)] = parity_of(chosen(expected, some), found)
     once, again = (joined([ask(predictor, rows) for rows in _rows(inputs, len(some), LARGEST)]) for _ in range(2))
-    return answers, {**parity, AGAIN: parity_of(once, again)}
+    return answers, {**parity, AGAIN: parity_of(once, again, ties=0.0)}
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,10 +36,22 @@ class Agreement:
         """The largest distance; None where one of them is not known."""
         return float(self.apart.max()) if len(self) and np.isfinite(self.apart).all() else None
 
+    def farthest_but(self, ties: float) -> float | None:
+        """The largest distance without the `left_out` cases that lie furthest apart; None as with `farthest`."""
+        if self.farthest is None:
+            return None
+        rest = np.sort(self.apart)[: max(len(self) - left_out(ties, len(self)), 0)]
+        return float(rest.max(initial=0.0))
+
     @property
     def median(self) -> float | None:
         """The median distance; None where one of them is not known."""
         return float(np.median(self.apart)) if self.farthest is not None else None
+
+
+def left_out(ties: float, n: int) -> int:
+    """How many of n cases the share `ties` of them is: none of nothing, else at least one."""
+    return math.ceil(ties * n)
 
 
 def chosen(answers: Answers, places: Sequence[int]) -> Answers:

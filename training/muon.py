@@ -126,8 +126,8 @@ def orthogonal(matrices: Sequence[Tensor], dtype: torch.dtype = torch.float32) -
     """About U V^T of each matrix U S V^T: singular values of a twentieth of its norm and more end between 0.4 and 1.6.
 
     Args:
-        matrices: (rows, columns) each, of any scale. Those of one shape, or turned, are multiplied together: most are so
-            small that starting a product costs more than it.
+        matrices: (rows, columns) each, of any scale. Those of one shape, be it on its side, are multiplied together:
+            most are so small that starting a product costs more than it.
         dtype: in which products are computed.
     """
     alike: dict[tuple[int, ...], list[int]] = {}

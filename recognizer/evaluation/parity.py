@@ -18,7 +18,8 @@ class Parity:
     """Two models on the same n cases.
 
     Attributes:
-        max_abs_diff: largest distance of two answers (of a classifier: of two scores); None when one is not finite.
+        max_abs_diff: largest distance of two answers (of a classifier: of two scores), without those that ties may
+            have set apart; None when one is not finite.
         decisions_equal: share of cases with the same answer, in [0, 1]; a case that is not finite counts as different.
     """
 
@@ -30,6 +31,11 @@ class Parity:
         return asdict(self)
 
 
-def measure_parity(agreement: Agreement) -> Parity:
-    """Of the trained model's answers and the exported one's, or of the same model's asked twice."""
-    return Parity(agreement.farthest, int(agreement.same.sum()) / len(agreement), len(agreement))
+def measure_parity(agreement: Agreement, ties: float = 0.0) -> Parity:
+    """Of the trained model's answers and the exported one's, or of the same model's asked twice.
+
+    Args:
+        ties: share of the cases, rounded up, that do not count for the largest distance: where a task chooses between
+            candidates and two are equally sure, the last digit decides, and the answers are far apart.
+    """
+    return Parity(agreement.farthest_but(ties), int(agreement.same.sum()) / len(agreement), len(agreement))

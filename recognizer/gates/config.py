@@ -143,8 +143,15 @@ class ParityBound(_Section):
 
 
 class ParityGate(ParityBound):
-    """`int8`: of an 8-bit form, whose scores are not those of the trained network to many digits."""
+    """Of the exported model and the trained one.
 
+    Attributes:
+        ties: share of the cases, rounded up, that may lie further apart than `tolerance`, because two candidates were
+            equally sure; they count for `decisions_equal` all the same.
+        int8: of an 8-bit form, whose scores are not those of the trained network to many digits.
+    """
+
+    ties: Annotated[Number, Field(ge=0, le=0.01)] = 0.0
     int8: ParityBound | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recognizer.answers import left_out
 from recognizer.checks import Check
 from recognizer.evaluation.measured import FLOAT, Measured
 from recognizer.evaluation.parity import AGAIN, BATCHES
@@ -37,7 +38,7 @@ def parity_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
         direction="max",
         n=far.n,
         min_cases=config.min_cases,
-        derivation=f"worst of {', '.join(batches)} at once: {name}",
+        derivation=f"worst of {', '.join(batches)} at once: {name}{_without(left_out(gate.ties, far.n))}",
     )
     name, few = min(found.items(), key=lambda item: item[1].decisions_equal)
     yield Check.measured(
@@ -53,3 +54,7 @@ def parity_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
     yield Check.measured(
         GATE, "repeated", again.max_abs_diff, threshold=0.0, direction="max", n=again.n, min_cases=config.min_cases
     )
+
+
+def _without(ties: int) -> str:
+    return f", without the {ties:,} furthest apart" if ties else ""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from recognizer.action.evaluator import SCORES, ActionEvaluator
+from recognizer.answers import Agreement
 from recognizer.errors import FormatError, InputError, LabelError
 from recognizer.evaluation import Evaluation, Parity, compare, evaluate_classification, measure_parity
 from recognizer.evaluation.calibration import calibration_error, reliability_bins
@@ -179,6 +180,23 @@ def agreement(first, second):
 def test_parity(reference, exported, expected):
     made = measure_parity(agreement(reference.astype(np.float32), exported.astype(np.float64)))
     assert made.as_dict() == pytest.approx(expected.as_dict(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("apart", "ties", "largest"),
+    [
+        ([0.0, 0.5, 0.25, 0.0], 0.0, 0.5),
+        ([0.0, 0.5, 0.25, 0.0], 0.001, 0.25),  # rounded up: one case
+        ([0.0, 0.5, 0.25, 0.0], 0.5, 0.0),
+        ([0.5], 0.001, 0.0),
+        ([0.5, float("nan")], 0.5, None),
+        ([0.04, *[1e-9] * 3199], 0.001, 1e-9),
+        ([*[0.04] * 5, *[1e-9] * 3195], 0.001, 0.04),  # four are left out
+    ],
+)
+def test_parity_without_ties(apart, ties, largest):
+    found = Agreement(np.ones(len(apart), bool), np.array(apart))
+    assert measure_parity(found, ties) == Parity(largest, 1.0, len(apart))
 
 
 @pytest.mark.parametrize("other", [np.zeros((3, 2)), np.zeros((2, 3))])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from recognizer.errors import UsageError
 from recognizer.evaluation import Parity
 from recognizer.evaluation.behaviour import GoldenAnswer, Invariance
 from recognizer.evaluation.measured import Costs, Golden
@@ -108,6 +109,27 @@ def test_parity(make, parity, name, verdict, words):
     check = check_of("parity", name, make.measured(parity=made))
     assert check.verdict is verdict
     assert words in check.reason
+
+
+@pytest.mark.parametrize(
+    ("ties", "n", "words"),
+    [
+        (0.0, 3200, "32 at once: 1)"),
+        (0.001, 3200, "1, 8, 32 at once: 1, without the 4 furthest apart)"),
+        (0.001, 96, "without the 1 furthest apart)"),
+    ],
+)
+def test_parity_says_what_it_left_out(make, ties, n, words):
+    gates = {**GATES, "parity": {**GATES["parity"], "ties": ties}}
+    config = GateConfig.read({"min_cases": 30, "gates": gates}, task="action")
+    parity = {**dict.fromkeys(("1", "8", "32"), Parity(1e-6, 1.0, n)), "again": Parity(0.0, 1.0, n)}
+    (check,) = [one for one in judge(config, make.measured(parity=parity), None) if one.name == "max_abs_diff"]
+    assert words in check.reason
+
+
+def test_no_more_than_a_hundredth_may_be_ties():
+    with pytest.raises(UsageError, match="ties"):
+        GateConfig.read({"min_cases": 30, "gates": {"parity": {"tolerance": 1e-3, "ties": 0.02}}}, task="action")
 
 
 @pytest.mark.parametrize(

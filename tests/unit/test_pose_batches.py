@@ -84,6 +84,40 @@ def test_pictures_are_put_together_of_two_and_of_four():
     assert set(counts.tolist()) == {2, 4}
 
 
+class Counted(tuple):
+    """Scenes that note which of them are asked for."""
+
+    def __new__(cls, scenes):
+        made = super().__new__(cls, scenes)
+        made.asked = []
+        return made
+
+    def __getitem__(self, place):
+        self.asked.append(place)
+        return super().__getitem__(place)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_pictures_put_together_are_decoded_once(mixup):
+    scenes = Counted(SCENES)
+    list(TrainingBatches(scenes, (64, 64), AugmentParams(mosaic=1.0, mixup=mixup), 3, 0, 0))
+    assert sorted(scenes.asked) == list(range(len(SCENES)))
+
+
+def test_no_more_pictures_are_held_than_fit(monkeypatch):
+    """Memory does not grow with the data: the last two stay decoded, and mosaics are made of three at most."""
+    monkeypatch.setattr("training.pose.batches.HELD", 2 * 3 * (1.5 * 64) ** 2)
+    scenes = Counted(SCENES)
+    batches = TrainingBatches(scenes, (64, 64), AugmentParams(mosaic=1.0), 1, 0, 0)
+    order = np.random.default_rng((0, 0)).permutation(len(SCENES)).tolist()
+    seen = 0
+    for position, _ in enumerate(batches):
+        near = {order[(position - back) % len(order)] for back in range(4)}  # one more is read ahead
+        assert {*scenes.asked[seen:]} <= near | {order[(position + 1) % len(order)]}
+        seen = len(scenes.asked)
+    assert seen > len(SCENES)
+
+
 def test_the_thread_that_reads_pictures_starts_no_others():
     """OpenMP lets a network's threads spin only while there are no more of all threads than cores."""
     code = """

@@ -31,7 +31,7 @@ Batch = tuple[Tensor, Targets]
 TILES = (2, 4)
 """Pictures in a mosaic, one as likely as the other."""
 HELD = 192 * 2**20
-"""Bytes of decoded pictures that are kept, from which those beside one in a mosaic are drawn."""
+"""Bytes of decoded pictures that are kept, among which are those beside one in a mosaic."""
 
 
 @dataclass(frozen=True)
@@ -63,57 +63,68 @@ class TrainingBatches:
         process, processes = self.share
         # As many for every process: they wait for each other after each batch.
         mine = [parts[(place * processes + process) % len(parts)] for place in range(len(self))]
-        shown = np.concatenate(mine) if mine else order
-        held = _Held(self.scenes, max(self.batch, int(HELD / (np.prod(self.size) * 3 * SPARE**2))))
-        starts = np.cumsum([0, *map(len, mine)])[:-1].tolist()
-        return ahead([partial(self._made, held, shown, start, len(part)) for start, part in zip(starts, mine, strict=True)])
+        shown = _Shown(self.scenes, np.concatenate([order[:0], *mine]), self._held())
+        ends = np.cumsum([len(part) for part in mine], dtype=int).tolist()
+        return ahead(
+            [partial(self._made, shown, range(end - len(part), end)) for part, end in zip(mine, ends, strict=True)]
+        )
 
-    def _made(self, held: _Held, shown: NDArray[np.int64], start: int, number: int) -> Batch:
-        return stacked([self._drawn(held, shown, position) for position in range(start, start + number)])
+    def _held(self) -> int:
+        """Pictures that are kept decoded, each at most as large as `prepare` left it."""
+        height, width = self.size
+        return max(self.batch, int(HELD / (3 * height * width * SPARE**2)))
 
-    def _drawn(self, held: _Held, shown: NDArray[np.int64], position: int) -> Labelled:
-        """The picture at this position of all that are `shown`, as this epoch shows it."""
-        random = np.random.default_rng((self.seed, self.epoch, int(shown[position])))
+    def _made(self, shown: _Shown, positions: range) -> Batch:
+        return stacked([self._drawn(shown, position) for position in positions])
 
-        def one(place: int) -> Labelled:
-            return augmented(*held(place), self.size, self.augment, random)
-
-        def other() -> int:
-            # One of those before, which is still decoded: four of five pictures would have to be decoded three times.
-            return int(shown[position - int(random.integers(1, 1 + min(held.most, len(shown))))])
-
-        def whole(place: int) -> Labelled:
-            if random.random() >= self.augment.mosaic:
-                return one(place)
-            places = [place, *(other() for _ in range(int(random.choice(TILES)) - 1))]
-            random.shuffle(places)
-            return mosaic([held(one) for one in places], self.size, self.augment, random)
-
-        place = int(shown[position])
+    def _drawn(self, shown: _Shown, position: int) -> Labelled:
+        """The picture at one position of all that this epoch shows."""
+        random = np.random.default_rng((self.seed, self.epoch, int(shown.places[position])))
         if not self.together:
-            return one(place)
-        first = whole(place)
-        return mixed(first, whole(other())) if random.random() < self.augment.mixup else first
+            return self._one(shown[position], random)
+        first = self._whole(shown, position, random)
+        if random.random() >= self.augment.mixup:
+            return first
+        return mixed(first, self._whole(shown, shown.earlier(position, random), random))
+
+    def _whole(self, shown: _Shown, position: int, random: np.random.Generator) -> Labelled:
+        if random.random() >= self.augment.mosaic:
+            return self._one(shown[position], random)
+        positions = [position, *(shown.earlier(position, random) for _ in range(int(random.choice(TILES)) - 1))]
+        random.shuffle(positions)
+        return mosaic([shown[one] for one in positions], self.size, self.augment, random)
+
+    def _one(self, labelled: Labelled, random: np.random.Generator) -> Labelled:
+        return augmented(*labelled, self.size, self.augment, random)
 
 
-class _Held:
-    """Decoded pictures of the last places that were asked for first.
+class _Shown:
+    """The pictures of an epoch in their order, of which the last ones stay decoded.
+
+    Those beside one in a mosaic are among these: else most pictures would be decoded three times. They are so many that
+    one seldom returns within the steps over which the optimizer averages.
 
     Attributes:
-        most: how many.
+        places: (n,) of the scenes.
     """
 
-    def __init__(self, scenes: Sequence[Scene], most: int) -> None:
-        self.most, self._scenes = most, scenes
-        self._kept: dict[int, Labelled] = {}
+    def __init__(self, scenes: Sequence[Scene], places: NDArray[np.int64], most: int) -> None:
+        self.places, self._scenes, self._most = places, scenes, most
+        self._decoded: dict[int, Labelled] = {}
 
-    def __call__(self, place: int) -> Labelled:
-        if place not in self._kept:
-            if len(self._kept) > self.most:
-                del self._kept[next(iter(self._kept))]
+    def __getitem__(self, position: int) -> Labelled:
+        place = int(self.places[position])
+        if place not in self._decoded:
+            if len(self._decoded) > self._most:
+                del self._decoded[next(iter(self._decoded))]
             scene = self._scenes[place]
-            self._kept[place] = decode(scene.image), scene.people
-        return self._kept[place]
+            self._decoded[place] = decode(scene.image), scene.people
+        return self._decoded[place]
+
+    def earlier(self, position: int, random: np.random.Generator) -> int:
+        """The position of one of those shown before; before the first one comes the last."""
+        n = len(self.places)
+        return (position - int(random.integers(1, 1 + min(self._most, n)))) % n
 
 
 @contextmanager
