@@ -118,8 +118,8 @@ def measure(
         return replace(standing, problem=problem), {}
     try:
         predictor = load_predictor(inputs.task)(model, threads=THREADS)
-        ties = config.gates.parity.ties if config.gates.parity is not None else 0.0
-        answers, parity = measuring.measure_batches(evaluator, predictor, test.items, reference, ties)
+        gate = config.gates.parity
+        answers, parity = measuring.measure_batches(evaluator, predictor, test.items, reference, gate)
         candidate = test.evaluate(answers)
     except (InputError, PluginError) as error:
         return replace(standing, problem=measuring.problem_of(error)), {}

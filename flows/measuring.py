@@ -24,7 +24,7 @@ from recognizer.evaluation.significance import mcnemar
 from recognizer.evaluation.summands import share
 from recognizer.evaluator import Evaluator, TestSet, Units
 from recognizer.gates import GateConfig
-from recognizer.gates.config import GoldenGate, SliceGate
+from recognizer.gates.config import GoldenGate, ParityGate, SliceGate
 from recognizer.tasks import Cancel, Predictor
 
 Reference = Callable[[Sequence[Any]], Answers]
@@ -67,7 +67,11 @@ def answer(predictor: Predictor, cases: Sequence[Any]) -> Answers:
 
 
 def measure_batches(
-    evaluator: Evaluator, predictor: Predictor, cases: Sequence[Any], reference: Reference | None, ties: float = 0.0
+    evaluator: Evaluator,
+    predictor: Predictor,
+    cases: Sequence[Any],
+    reference: Reference | None,
+    gate: ParityGate | None,
 ) -> tuple[Answers, Mapping[str, Parity]]:
     """The model's answers, and how far they move with the number of cases asked at once, and asked again.
 
@@ -75,10 +79,11 @@ def measure_batches(
 
     Args:
         reference: answers of the trained network; None where there is none, then the batched ones take their place.
-        ties: see `measure_parity`; asked again, the model has none.
+        gate: how many ties there may be; asked again, the model has none.
     """
+    allowed = gate.ties if gate is not None else 0.0
 
-    def parity_of(expected: Answers, found: Answers, ties: float = ties) -> Parity:
+    def parity_of(expected: Answers, found: Answers, ties: float = allowed) -> Parity:
         return measure_parity(evaluator.compare(expected, found), ties)
 
     answers = answer(predictor, cases)

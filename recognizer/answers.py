@@ -37,11 +37,11 @@ class Agreement:
         return float(self.apart.max()) if len(self) and np.isfinite(self.apart).all() else None
 
     def farthest_but(self, ties: float) -> float | None:
-        """The largest distance without the `left_out` cases that lie furthest apart; None as with `farthest`."""
-        if self.farthest is None:
-            return None
-        rest = np.sort(self.apart)[: max(len(self) - left_out(ties, len(self)), 0)]
-        return float(rest.max(initial=0.0))
+        """The largest distance without the `left_out` cases that lie furthest apart; None as with `farthest`, or when
+        no case is left.
+        """
+        rest = np.sort(self.apart)[: len(self) - left_out(ties, len(self))]
+        return float(rest[-1]) if self.farthest is not None and len(rest) else None
 
     @property
     def median(self) -> float | None:

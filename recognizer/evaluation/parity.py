@@ -21,11 +21,13 @@ class Parity:
         max_abs_diff: largest distance of two answers (of a classifier: of two scores), without those that ties may
             have set apart; None when one is not finite.
         decisions_equal: share of cases with the same answer, in [0, 1]; a case that is not finite counts as different.
+        left_out: the largest distance of those that may be ties; None without any.
     """
 
     max_abs_diff: float | None
     decisions_equal: float
     n: int
+    left_out: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,4 +40,9 @@ def measure_parity(agreement: Agreement, ties: float = 0.0) -> Parity:
         ties: share of the cases, rounded up, that do not count for the largest distance: where a task chooses between
             candidates and two are equally sure, the last digit decides, and the answers are far apart.
     """
-    return Parity(agreement.farthest_but(ties), int(agreement.same.sum()) / len(agreement), len(agreement))
+    return Parity(
+        agreement.farthest_but(ties),
+        int(agreement.same.sum()) / len(agreement),
+        len(agreement),
+        agreement.farthest if ties else None,
+    )

@@ -147,7 +147,7 @@ class ParityGate(ParityBound):
 
     Attributes:
         ties: share of the cases, rounded up, that may lie further apart than `tolerance`, because two candidates were
-            equally sure; they count for `decisions_equal` all the same.
+            equally sure; they count for `decisions_equal` all the same. Of either form.
         int8: of an 8-bit form, whose scores are not those of the trained network to many digits.
     """
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recognizer.answers import left_out
-from recognizer.checks import Check
+from recognizer.checks import Check, figure
 from recognizer.evaluation.measured import FLOAT, Measured
-from recognizer.evaluation.parity import AGAIN, BATCHES
+from recognizer.evaluation.parity import AGAIN, BATCHES, Parity
 from recognizer.gates.config import GateConfig
 
 GATE = "parity"
@@ -38,7 +38,7 @@ def parity_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
         direction="max",
         n=far.n,
         min_cases=config.min_cases,
-        derivation=f"worst of {', '.join(batches)} at once: {name}{_without(left_out(gate.ties, far.n))}",
+        derivation=f"worst of {', '.join(batches)} at once: {name}{_without(gate.ties, far)}",
     )
     name, few = min(found.items(), key=lambda item: item[1].decisions_equal)
     yield Check.measured(
@@ -56,5 +56,7 @@ def parity_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
     )
 
 
-def _without(ties: int) -> str:
-    return f", without the {ties:,} furthest apart" if ties else ""
+def _without(ties: float, parity: Parity) -> str:
+    if parity.left_out is None:
+        return ""
+    return f", without the {left_out(ties, parity.n):,} furthest apart, {figure(parity.left_out)} at most"

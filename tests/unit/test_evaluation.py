@@ -188,7 +188,7 @@ def test_parity(reference, exported, expected):
         ([0.0, 0.5, 0.25, 0.0], 0.0, 0.5),
         ([0.0, 0.5, 0.25, 0.0], 0.001, 0.25),  # rounded up: one case
         ([0.0, 0.5, 0.25, 0.0], 0.5, 0.0),
-        ([0.5], 0.001, 0.0),
+        ([0.5], 0.001, None),  # no case is left
         ([0.5, float("nan")], 0.5, None),
         ([0.04, *[1e-9] * 3199], 0.001, 1e-9),
         ([*[0.04] * 5, *[1e-9] * 3195], 0.001, 0.04),  # four are left out
@@ -196,7 +196,7 @@ def test_parity(reference, exported, expected):
 )
 def test_parity_without_ties(apart, ties, largest):
     found = Agreement(np.ones(len(apart), bool), np.array(apart))
-    assert measure_parity(found, ties) == Parity(largest, 1.0, len(apart))
+    assert measure_parity(found, ties) == Parity(largest, 1.0, len(apart), found.farthest if ties else None)
 
 
 @pytest.mark.parametrize("other", [np.zeros((3, 2)), np.zeros((2, 3))])

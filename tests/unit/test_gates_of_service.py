@@ -115,14 +115,15 @@ def test_parity(make, parity, name, verdict, words):
     ("ties", "n", "words"),
     [
         (0.0, 3200, "32 at once: 1)"),
-        (0.001, 3200, "1, 8, 32 at once: 1, without the 4 furthest apart)"),
-        (0.001, 96, "without the 1 furthest apart)"),
+        (0.001, 3200, "1, 8, 32 at once: 1, without the 4 furthest apart, 0.040 at most)"),
+        (0.001, 96, "without the 1 furthest apart, 0.040 at most)"),
     ],
 )
 def test_parity_says_what_it_left_out(make, ties, n, words):
     gates = {**GATES, "parity": {**GATES["parity"], "ties": ties}}
     config = GateConfig.read({"min_cases": 30, "gates": gates}, task="action")
-    parity = {**dict.fromkeys(("1", "8", "32"), Parity(1e-6, 1.0, n)), "again": Parity(0.0, 1.0, n)}
+    plain = Parity(1e-6, 1.0, n, 0.04 if ties else None)
+    parity = {**dict.fromkeys(("1", "8", "32"), plain), "again": Parity(0.0, 1.0, n)}
     (check,) = [one for one in judge(config, make.measured(parity=parity), None) if one.name == "max_abs_diff"]
     assert words in check.reason
 

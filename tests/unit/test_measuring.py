@@ -6,6 +6,7 @@ import pytest
 from flows.measuring import LARGEST, MOST_REPEATED, measure_batches
 from recognizer.action.evaluator import SCORES, ActionEvaluator
 from recognizer.evaluation.parity import AGAIN, Parity
+from recognizer.gates.config import ParityGate
 from recognizer.tasks import Prediction
 
 CASES = tuple(range(200))
@@ -41,12 +42,22 @@ def reference(cases):
     [((), 0.0, 0.0), ((7,), 0.0, 0.25), ((7,), 0.001, 0.0), ((7, 9), 0.001, 0.25), ((7, 9), 0.01, 0.0)],
 )
 def test_ties_are_left_out_of_all_sizes(odd, ties, largest):
-    answers, parity = measure_batches(ActionEvaluator(), Batched(odd=odd), CASES, reference, ties)
+    gate = ParityGate(tolerance=1e-5, ties=ties)
+    answers, parity = measure_batches(ActionEvaluator(), Batched(odd=odd), CASES, reference, gate)
     assert len(answers[SCORES]) == len(CASES)
-    assert parity[str(LARGEST)] == Parity(largest, 1.0, len(CASES))
-    assert parity["1"] == parity["8"] == parity[AGAIN] == Parity(0.0, 1.0, MOST_REPEATED)
+    beyond = (0.25 if odd else 0.0) if ties else None
+    assert parity[str(LARGEST)] == Parity(largest, 1.0, len(CASES), beyond)
+    assert parity["1"] == parity["8"] == Parity(0.0, 1.0, MOST_REPEATED, 0.0 if ties else None)
+    assert parity[AGAIN] == Parity(0.0, 1.0, MOST_REPEATED)
 
 
 def test_nothing_is_a_tie_when_the_same_is_asked_again():
-    _, parity = measure_batches(ActionEvaluator(), Batched(again=1e-9), CASES, reference, 0.01)
+    _, parity = measure_batches(
+        ActionEvaluator(), Batched(again=1e-9), CASES, reference, ParityGate(tolerance=1.0, ties=0.01)
+    )
     assert parity[AGAIN].max_abs_diff == pytest.approx(1e-9, rel=1e-3)
+
+
+def test_without_a_gate_nothing_is_a_tie():
+    _, parity = measure_batches(ActionEvaluator(), Batched(odd=(7,)), CASES, reference, None)
+    assert parity[str(LARGEST)].max_abs_diff == 0.25

@@ -104,6 +104,14 @@ def test_pictures_put_together_are_decoded_once(mixup):
     assert sorted(scenes.asked) == list(range(len(SCENES)))
 
 
+def test_pictures_that_are_held_are_not_decoded_again(monkeypatch):
+    """Beyond the first ones, which are put together with the last ones of the epoch."""
+    monkeypatch.setattr("training.pose.batches.HELD", 10 * 3 * (1.5 * 64) ** 2)
+    scenes = Counted(SCENES * 30)
+    list(TrainingBatches(scenes, (64, 64), AugmentParams(mosaic=1.0), 3, 0, 0))
+    assert len(scenes) <= len(scenes.asked) <= len(scenes) + 15
+
+
 def test_no_more_pictures_are_held_than_fit(monkeypatch):
     """Memory does not grow with the data: the last two stay decoded, and mosaics are made of three at most."""
     monkeypatch.setattr("training.pose.batches.HELD", 2 * 3 * (1.5 * 64) ** 2)

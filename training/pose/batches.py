@@ -70,15 +70,18 @@ class TrainingBatches:
         )
 
     def _held(self) -> int:
-        """Pictures that are kept decoded, each at most as large as `prepare` left it."""
+        """Pictures that stay decoded, each at most as large as `prepare` left it; one where none is shown twice."""
+        if not self.together:
+            return 1
         height, width = self.size
-        return max(self.batch, int(HELD / (3 * height * width * SPARE**2)))
+        return max(1, int(HELD / (3 * height * width * SPARE**2)))
 
     def _made(self, shown: _Shown, positions: range) -> Batch:
         return stacked([self._drawn(shown, position) for position in positions])
 
     def _drawn(self, shown: _Shown, position: int) -> Labelled:
         """The picture at one position of all that this epoch shows."""
+        shown.now = position
         random = np.random.default_rng((self.seed, self.epoch, int(shown.places[position])))
         if not self.together:
             return self._one(shown[position], random)
@@ -101,25 +104,28 @@ class TrainingBatches:
 class _Shown:
     """The pictures of an epoch in their order, of which the last ones stay decoded.
 
-    Those beside one in a mosaic are among these: else most pictures would be decoded three times. They are so many that
-    one seldom returns within the steps over which the optimizer averages.
+    Those beside one in a mosaic are among these: else most pictures would be decoded three times. At 256 pixels they
+    are so many (455) that one seldom returns within the steps over which the optimizer averages.
 
     Attributes:
         places: (n,) of the scenes.
+        now: the position that is shown.
     """
 
     def __init__(self, scenes: Sequence[Scene], places: NDArray[np.int64], most: int) -> None:
-        self.places, self._scenes, self._most = places, scenes, most
+        self.places, self.now, self._scenes, self._most = places, 0, scenes, most
         self._decoded: dict[int, Labelled] = {}
 
     def __getitem__(self, position: int) -> Labelled:
-        place = int(self.places[position])
-        if place not in self._decoded:
-            if len(self._decoded) > self._most:
-                del self._decoded[next(iter(self._decoded))]
-            scene = self._scenes[place]
-            self._decoded[place] = decode(scene.image), scene.people
-        return self._decoded[place]
+        if position not in self._decoded:
+            if len(self._decoded) > self._most:  # beside the one that is shown
+                del self._decoded[max(self._decoded, key=self._age)]
+            scene = self._scenes[int(self.places[position])]
+            self._decoded[position] = decode(scene.image), scene.people
+        return self._decoded[position]
+
+    def _age(self, position: int) -> int:
+        return (self.now - position) % len(self.places)
 
     def earlier(self, position: int, random: np.random.Generator) -> int:
         """The position of one of those shown before; before the first one comes the last."""
