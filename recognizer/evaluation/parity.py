@@ -21,13 +21,13 @@ class Parity:
         max_abs_diff: largest distance of two answers (of a classifier: of two scores), without those that ties may
             have set apart; None when one is not finite.
         decisions_equal: share of cases with the same answer, in [0, 1]; a case that is not finite counts as different.
-        left_out: the largest distance of those that may be ties; None without any.
+        ties_apart: the largest distance of those that may be ties; None where no case may be one.
     """
 
     max_abs_diff: float | None
     decisions_equal: float
     n: int
-    left_out: float | None = None
+    ties_apart: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

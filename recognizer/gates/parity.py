@@ -57,6 +57,6 @@ def parity_checks(config: GateConfig, measured: Measured) -> Iterator[Check]:
 
 
 def _without(ties: float, parity: Parity) -> str:
-    if parity.left_out is None:
+    if parity.ties_apart is None:
         return ""
-    return f", without the {left_out(ties, parity.n):,} furthest apart, {figure(parity.left_out)} at most"
+    return f", without the {left_out(ties, parity.n):,} furthest apart, {figure(parity.ties_apart)} at most"

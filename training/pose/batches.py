@@ -81,19 +81,19 @@ class TrainingBatches:
 
     def _drawn(self, shown: _Shown, position: int) -> Labelled:
         """The picture at one position of all that this epoch shows."""
-        shown.now = position
+        shown.go_on(position)
         random = np.random.default_rng((self.seed, self.epoch, int(shown.places[position])))
         if not self.together:
             return self._one(shown[position], random)
         first = self._whole(shown, position, random)
         if random.random() >= self.augment.mixup:
             return first
-        return mixed(first, self._whole(shown, shown.earlier(position, random), random))
+        return mixed(first, self._whole(shown, shown.earlier(random), random))
 
     def _whole(self, shown: _Shown, position: int, random: np.random.Generator) -> Labelled:
         if random.random() >= self.augment.mosaic:
             return self._one(shown[position], random)
-        positions = [position, *(shown.earlier(position, random) for _ in range(int(random.choice(TILES)) - 1))]
+        positions = [position, *(shown.earlier(random) for _ in range(int(random.choice(TILES)) - 1))]
         random.shuffle(positions)
         return mosaic([shown[one] for one in positions], self.size, self.augment, random)
 
@@ -109,28 +109,28 @@ class _Shown:
 
     Attributes:
         places: (n,) of the scenes.
-        now: the position that is shown.
     """
 
     def __init__(self, scenes: Sequence[Scene], places: NDArray[np.int64], most: int) -> None:
-        self.places, self.now, self._scenes, self._most = places, 0, scenes, most
+        self.places, self._scenes, self._most, self._now = places, scenes, most, 0
         self._decoded: dict[int, Labelled] = {}
+
+    def go_on(self, position: int) -> None:
+        """Show this position, the one after the last; the picture that is now too far back is given up."""
+        self._now, n = position, len(self.places)
+        if self._most + 1 < n:
+            self._decoded.pop((position - self._most - 1) % n, None)
 
     def __getitem__(self, position: int) -> Labelled:
         if position not in self._decoded:
-            if len(self._decoded) > self._most:  # beside the one that is shown
-                del self._decoded[max(self._decoded, key=self._age)]
             scene = self._scenes[int(self.places[position])]
             self._decoded[position] = decode(scene.image), scene.people
         return self._decoded[position]
 
-    def _age(self, position: int) -> int:
-        return (self.now - position) % len(self.places)
-
-    def earlier(self, position: int, random: np.random.Generator) -> int:
+    def earlier(self, random: np.random.Generator) -> int:
         """The position of one of those shown before; before the first one comes the last."""
         n = len(self.places)
-        return (position - int(random.integers(1, 1 + min(self._most, n)))) % n
+        return (self._now - int(random.integers(1, 1 + min(self._most, n)))) % n
 
 
 @contextmanager
