@@ -38,7 +38,7 @@ from training.pose.weights import Weights
 
 TINY = RtmoConfig(
     width=0.125, hidden=16, fine=16, inner=8, feedforward=16, attention_heads=0, stride_groups=1, pose_width=16,
-    joint_features=8, encoding=8, bins=(12, 16), joint_expansion=0, refine=1, refine_features=4,
+    joint_features=8, encoding=8, bins=(12, 16), joint_expansion=0, refine=1, map_features=4, refine_features=4,
 )  # fmt: skip
 SIDE, MOST = 128, 24
 CARD = {

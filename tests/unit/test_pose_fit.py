@@ -26,6 +26,7 @@ TINY = RtmoConfig(
     joint_features=8,
     encoding=8,
     bins=(12, 16),
+    map_features=6,
     refine_features=4,
 )
 SCENES = tuple(generate_scenes(10, size=64))

@@ -9,10 +9,11 @@ import torch
 
 from recognizer.scenes import People
 from training.models.coordinate_classifier import Bins, V
+from training.models.instance_maps import Maps
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
 from training.pose.assign import Assignment, AssignParams
-from training.pose.loss import bins_loss, distance_loss, heat_loss, losses, score_loss, visibility_loss
+from training.pose.loss import bins_loss, distance_loss, heat_loss, losses, maps_loss, score_loss, visibility_loss
 from training.pose.params import LossParams
 from training.pose.targets import collate
 
@@ -29,6 +30,7 @@ TINY = RtmoConfig(
     encoding=8,
     bins=(12, 16),
     joint_expansion=1,
+    map_features=6,
     refine_features=4,
 )
 WEIGHTS = LossParams()
@@ -91,7 +93,7 @@ def test_without_refiner_the_joints_told_directly_have_oks_and_distance_to_thems
     net, total, parts = run(person(), person(40, 30, 50), config=replace(TINY, refine=0))
     assert torch.isfinite(total)
     assert {"proxy", "bins", "distance"} < set(parts)
-    assert "oks" not in parts
+    assert not {"oks", "maps"} & set(parts)
     assert net.heads[0].proxies.weight.grad.abs().sum() > 0
 
 
@@ -174,6 +176,42 @@ def test_likelihood_far_outside_the_bins_is_finite():
     joints = torch.full((1, V, 2), 1e6)
     loss = bins_loss(_bins((1.0, 2.0), (0.0, 20.0), 1e-3), joints, torch.full((1, V), 1), torch.tensor([1.0]))
     assert torch.isfinite(loss)
+
+
+def _maps(w=10, h=8):
+    """Of one person, with nothing to choose a cell by."""
+    totals = torch.full((1, V), math.log(w * h))
+    return Maps(
+        joints=torch.zeros(1, V, 2),
+        peak=totals,
+        total=totals,
+        queries=torch.zeros(1, V, 3),
+        keys=torch.zeros(1, 3, h, w),
+        rows=torch.zeros(1, V, h),
+        columns=torch.zeros(1, V, w),
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "labelled", "teaches"),
+    [
+        ((40.0, 40.0), 2, True),
+        ((40.0, 40.0), 1, True),
+        ((40.0, 40.0), 0, False),
+        ((0.0, 64.0), 2, True),  # the picture's edge
+        ((81.0, 40.0), 2, False),  # outside
+        ((40.0, -0.5), 2, False),
+    ],
+)
+def test_maps_are_taught_where_labelled_joints_are_in_the_picture(place, labelled, teaches):
+    joints = torch.full((1, V, 2), 40.0)
+    joints[0, 5] = torch.tensor(place)
+    labels = torch.zeros(1, V)
+    labels[0, 5] = labelled
+    maps = _maps()
+    maps.total[0, 6:] = 1e6  # of joints that have no label
+    expected = math.log(80) if teaches else 0.0
+    assert maps_loss(maps, torch.tensor([0]), joints, labels).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("labelled", [0, 1, 2])

@@ -24,24 +24,27 @@ class Quality(nn.Module):
 
     def __init__(self, config: RtmoConfig) -> None:
         super().__init__()
-        seen = 3 * config.refine_features + 2
+        seen = 3 * config.refine_features + 3
         self.joint = nn.Linear(seen, PER_JOINT)
         self.person = nn.Linear(V * PER_JOINT + 3, INNER)
         self.answer = nn.Linear(INNER, 1)
         nn.init.zeros_(self.answer.weight)  # begins as the same for everybody
         nn.init.zeros_(self.answer.bias)
 
-    def forward(self, seen: Tensor, deviation: Tensor, visibility: Tensor, scores: Tensor, boxes: Tensor) -> Tensor:
+    def forward(
+        self, seen: Tensor, deviation: Tensor, peak: Tensor, visibility: Tensor, scores: Tensor, boxes: Tensor
+    ) -> Tensor:
         """(P,) logits.
 
         Args:
             seen: (P, V, 3 * refine_features) what the refiner's last step went by, and what is at its answer.
             deviation: (P, V) of the classifier.
+            peak: (P, V) of the instance maps.
             visibility: (P, V) logits.
             scores: (P,) logits of the anchors.
             boxes: (P, 4) x1, y1, x2, y2.
         """
-        told = torch.stack([deviation * (2 / WIDEST), visibility / 3], dim=2)
+        told = torch.stack([deviation * (2 / WIDEST), peak / 2, visibility / 3], dim=2)
         joints = torch.relu(self.joint(torch.cat([seen, told], dim=2))).flatten(1)
         sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1).log() - USUAL
         person = torch.cat([joints, scores[:, None], sides], dim=1)

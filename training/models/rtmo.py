@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from training.models.coordinate_classifier import Bins, CoordinateClassifier, V
 from training.models.csp import Convolution, CspDarknet
 from training.models.hybrid_encoder import Branched, HybridEncoder
+from training.models.instance_maps import InstanceMaps, Maps
 from training.models.quality import Quality
 from training.models.refiner import Refined, Refiner, looked_up
 from training.models.sizes import RtmoConfig
@@ -68,11 +69,13 @@ class Placed(NamedTuple):
     Attributes:
         bins: of the coordinate classifier.
         guesses: (P, V, 2) each: the classifier's, then the refiner's; the last one is the answer.
-        refined: by the refiner, where there is one.
+        maps: where the refiner began, where there is one.
+        refined: by the refiner.
     """
 
     bins: Bins
     guesses: list[Tensor]
+    maps: Maps | None
     refined: Refined | None
 
 
@@ -118,6 +121,7 @@ class Rtmo(nn.Module):
         self.heat = nn.Conv2d(config.fine, V, 1)
         nn.init.constant_(self.heat.bias, math.log(RARE / (1 - RARE)))  # type: ignore[arg-type]
         self.classifier = CoordinateClassifier(config)
+        self.maps = InstanceMaps(config) if config.refine else None
         self.refiner = Refiner(config) if config.refine else None
         self.quality = Quality(config) if config.refine else None
 
@@ -150,23 +154,25 @@ class Rtmo(nn.Module):
         layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
         return [layer.weight for layer in layers if layer not in outside]
 
-    def place(self, dense: Dense, images: Tensor, anchors: Tensor) -> Placed:
+    def place(self, dense: Dense, images: Tensor, anchors: Tensor, each: int | None = None) -> Placed:
         """Where the joints of the people at P anchors are.
 
         Args:
             dense: what all anchors say.
-            images: (P,) which image.
+            images: (P,) which image, rising.
             anchors: (P,) which anchor there.
+            each: how many of them each image has, where all have as many.
         """
         rows = images * dense.scores.shape[1] + anchors
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows).detach()  # joints do not teach the box
         vectors = dense.vectors.flatten(0, 1).index_select(0, rows)
         bins = self.classifier(vectors, boxes, dense.anchors.centres.index_select(0, anchors))
         first = bins.joints()
-        if self.refiner is None:
-            return Placed(bins, [first], None)
-        refined = self.refiner(dense.fine, images, boxes, first.detach(), bins.features)
-        return Placed(bins, [first, *refined.guesses], refined)
+        if self.maps is None or self.refiner is None:
+            return Placed(bins, [first], None, None)
+        maps = self.maps(dense.fine, images, bins, each)
+        refined = self.refiner(dense.fine, images, boxes, maps.joints, bins.features)
+        return Placed(bins, [first, *refined.guesses], maps, refined)
 
     def score(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
         """(P,) in [0, 1], how sure to be of those whom `place` placed at these anchors.
@@ -183,12 +189,14 @@ class Rtmo(nn.Module):
     def expected(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
         """(P,) logits of the OKS that joints which `place` placed are expected to reach; needs a refiner."""
         assert self.quality is not None
+        assert placed.maps is not None
         assert placed.refined is not None
         rows = images * dense.scores.shape[1] + anchors
         there = looked_up(placed.refined.rows, dense.fine.shape[2:], images, placed.guesses[-1])
         logits: Tensor = self.quality(
             torch.cat([placed.refined.known, there], dim=2),
             placed.bins.deviation,
+            placed.maps.peak,
             dense.visibility.flatten(0, 1).index_select(0, rows),
             dense.scores.flatten().index_select(0, rows),
             dense.boxes.flatten(0, 1).index_select(0, rows),
@@ -222,10 +230,10 @@ class Finder(nn.Module):
         """(n, 3, h, w) to scores (n, K), boxes (n, K, 4), joints (n, K, V, 2) and visibility (n, K, V)."""
         dense = self.network(images, dense=False)
         n, a = dense.scores.shape
-        which, anchors = surest(dense, self.people)
         k = min(self.people, a)
+        which, anchors = surest(dense, k)
         rows = which * a + anchors
-        placed = self.network.place(dense, which, anchors)
+        placed = self.network.place(dense, which, anchors, k)
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows)
         visibility = dense.visibility.flatten(0, 1).index_select(0, rows)
         return (

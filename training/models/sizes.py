@@ -41,7 +41,9 @@ class RtmoConfig:
         joint_expansion: joints of one person look at each other before they are placed, with this many times
             joint_features; 0 leaves that out.
         padding: the bins cover the person's box times this.
-        refine: how many times joints are moved by what is seen at them at stride 8; 0 is the reference.
+        refine: how many times joints, looked for among all cells at stride 8, are moved by what is seen at them there;
+            0 is the reference, which does neither.
+        map_features: channels in which a joint asks cells whether it is there.
         refine_features: channels that are looked up there.
 
     Raises:
@@ -50,12 +52,12 @@ class RtmoConfig:
 
     width: float = 0.25
     stem: Literal[3, 6] = 3
-    blocks: tuple[int, int, int, int] = (0, 2, 2, 2)
+    blocks: tuple[int, int, int, int] = (0, 3, 3, 2)
     pyramid: bool = False
     hidden: int = 128
     fine: int = 64
     inner: int = 64
-    inner_blocks: int = 1
+    inner_blocks: int = 2
     stride_groups: int = 4
     feedforward: int = 640
     attention_heads: int = 0
@@ -64,13 +66,14 @@ class RtmoConfig:
     score_convolutions: int = 1
     pose_convolutions: int = 2
     head_groups: int = 1
-    pose_width: int = 80
+    pose_width: int = 128
     joint_features: int = 64
     encoding: int = 32
     bins: tuple[int, int] = (96, 128)
     joint_expansion: int = 0
     padding: float = 1.25
     refine: int = 2
+    map_features: int = 48
     refine_features: int = 32
 
     def __post_init__(self) -> None:

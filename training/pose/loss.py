@@ -9,8 +9,8 @@ find somebody, the best ones have their joints placed by classifier and refiner;
 how much their score is to be.
 
 As in RTMO, no loss looks at the place that the classifier expects over its bins: likelihood teaches which bins it
-chooses; OKS and distance teach what the refiner makes of that place, and the joints that are told directly. How well
-joints are placed is taught after all this, by `training.pose.quality`.
+chooses, as it does which cells the instance maps choose; OKS and distance teach what the refiner makes of that place,
+and the joints that are told directly. How well joints are placed is taught after all this, by `training.pose.quality`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.nn import functional
 from recognizer.evaluation.oks import SIGMAS
 from recognizer.scenes import HIDDEN, SEEN
 from training.models.coordinate_classifier import Bins
+from training.models.instance_maps import Maps, log_likelihood
 from training.models.refiner import STRIDE
 from training.models.rtmo import Dense, Rtmo
 from training.pose.assign import Assignment, AssignParams, assign, iou
@@ -55,7 +56,8 @@ def losses(
         parts["proxy"] = (1 - told).mean()
         parts["bins"] = bins_loss(placed.bins, *theirs)
         far = [distance_loss(dense.proxies[at], *truth)]
-        if network.refiner is not None:
+        if placed.maps is not None:
+            parts["maps"] = maps_loss(placed.maps, chosen.images[best], theirs[0], theirs[1])
             parts["oks"] = torch.stack([1 - one for one in reached[1:]]).mean()
             far += [distance_loss(guess, *theirs) for guess in guesses[1:]]
         parts["distance"] = torch.stack(far).mean()
@@ -158,6 +160,17 @@ def bins_loss(bins: Bins, joints: Tensor, labelled: Tensor, areas: Tensor) -> Te
         likelihood = torch.logsumexp(functional.log_softmax(logits.float(), dim=2) - away, dim=2)
         total = total + (known * (bins.deviation.log() - likelihood)).sum()
     return total / (2 * known.sum().clamp(min=1))
+
+
+def maps_loss(maps: Maps, images: Tensor, joints: Tensor, labelled: Tensor) -> Tensor:
+    """Negative log-likelihood of the true places (P, V, 2) in `images` (P,) under the instance maps.
+
+    Mean over labelled joints inside the picture; the others have no cell.
+    """
+    h, w = maps.keys.shape[2:]
+    size = torch.tensor([w, h], device=joints.device) * STRIDE
+    known = ((labelled > 0) & ((joints >= 0) & (joints <= size)).all(dim=2)).float()
+    return -(log_likelihood(maps, images, joints) * known).sum() / known.sum().clamp(min=1)
 
 
 def distance_loss(guess: Tensor, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:

@@ -60,6 +60,7 @@ class LossParams(Section):
         box: 1 - IoU^2.
         proxy: 1 - OKS of the joints that anchors tell directly, by which they are chosen.
         bins: negative log-likelihood of the coordinate classifier.
+        maps: negative log-likelihood of the instance maps; nothing for a network without refiner.
         oks: 1 - OKS of the refiner's guesses; nothing for a network without refiner.
         distance: logarithm of the distance of those guesses and of the direct ones: it still pulls where OKS is flat.
         heat: focal, of the maps of joints that are only there in training.
@@ -72,6 +73,7 @@ class LossParams(Section):
     box: Positive = 5.0
     proxy: Positive = 10.0
     bins: Positive = 1.0
+    maps: Positive = 1.0
     oks: Positive = 5.0
     distance: Positive = 1.0
     heat: Positive = 1.0

@@ -50,7 +50,7 @@ def fit_quality(network: Rtmo, scenes: Sequence[Scene], size: Size, params: Trai
             with torch.no_grad():
                 dense = network(images, dense=False)
                 which, anchors = surest(dense, params.people)
-                placed = network.place(dense, which, anchors)
+                placed = network.place(dense, which, anchors, len(anchors) // len(images))
                 joints = placed.guesses[-1].unflatten(0, (len(images), -1))
                 reached, counts = _reached(dense, targets, joints, anchors)
             expected = network.expected(dense, which, anchors, placed)

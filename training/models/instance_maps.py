@@ -1,0 +1,143 @@
+"""Instance maps: where in the whole picture each joint of one found person is.
+
+An anchor tells joints from one cell, and is far off where a limb goes where few go; the refiner looks only around what
+it is given. So each joint of a person asks every cell at stride 8 whether it is there, and the classifier's bins say
+how likely it is that far along x and along y. The idea is that of Mao et al. 2021, "FCPose": heat maps of one person
+alone, by what the person's anchor tells. Here it is one look of a query at all cells instead of convolutions.
+Axes: n images, P found people, V joints, C channels, B bins, h and w rows and columns of cells at stride 8.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from training.models.coordinate_classifier import Bins, V
+from training.models.refiner import STRIDE, looked_up
+from training.models.sizes import RtmoConfig
+
+RAREST = -8.0
+"""Logarithm of the least chance that bins leave a place, as they may be wrong."""
+AROUND = 3
+"""Side in cells of what is looked at around the likeliest cell."""
+
+
+class Maps(NamedTuple):
+    """What came of looking everywhere. A map holds the logarithms of chances, but for one addend.
+
+    Attributes:
+        joints: (P, V, 2) pixels: the middle of what is likely around the likeliest cell; without history, as which cell
+            is the likeliest has none.
+        peak: (P, V) logarithm of the chance that the joint is around there; without history.
+        total: (P, V) that addend: the logarithm of the sum over the map.
+        queries: (P, V, C), and `keys` (n, C, h, w): their products make the map,
+        rows: (P, V, h) together with what the bins say along y,
+        columns: (P, V, w) and along x.
+    """
+
+    joints: Tensor
+    peak: Tensor
+    total: Tensor
+    queries: Tensor
+    keys: Tensor
+    rows: Tensor
+    columns: Tensor
+
+
+class InstanceMaps(nn.Module):
+    """Looks for the joints of people among the features at stride 8."""
+
+    def __init__(self, config: RtmoConfig) -> None:
+        super().__init__()
+        c = config.map_features
+        self.keys = nn.Conv2d(config.fine, c, 1)
+        self.queries = nn.Linear(config.joint_features, c)
+        self.trust = nn.Parameter(torch.ones(V))
+        self.scale = c**-0.5
+
+    def forward(self, fine: Tensor, images: Tensor, bins: Bins, each: int | None = None) -> Maps:
+        """Look for the joints of P people.
+
+        Args:
+            fine: (n, fine, h, w) features; at least 3 rows and columns.
+            images: (P,) which of the n images each person is in, rising.
+            bins: what the classifier says of them.
+            each: how many people each image has, where all have as many; images are taken together then, which is what
+                a graph of any number of images needs, and else one after the other.
+        """
+        keys = self.keys(fine)
+        queries = self.queries(bins.features) * self.scale
+        rows = self._told(bins.y, bins.y_places, fine.shape[2])
+        columns = self._told(bins.x, bins.x_places, fine.shape[3])
+        asked = [part.flatten(0, 1) for part in (queries, rows, columns)]
+        if each is not None:
+            found = _found(*[part.unflatten(0, (-1, each * V)) for part in asked], keys)
+        else:
+            # The maps of one image stay in the processor's cache, those of a batch do not.
+            counts = (torch.bincount(images, minlength=len(fine)) * V).tolist()
+            parts = zip(*[part.split(counts) for part in asked], keys, strict=True)
+            of_images = [_found(*[each_part[None] for each_part in part]) for part in parts if len(part[0])]
+            found = [torch.cat(part, dim=1) for part in zip(*of_images, strict=True)]
+        joints, peak, total = (part.reshape(-1, V, *part.shape[2:]) for part in found)
+        return Maps(joints, peak, total, queries, keys, rows, columns)
+
+    def _told(self, logits: Tensor, places: Tensor, cells: int) -> Tensor:
+        """(P, V, cells) how likely it is that far along one axis, by logits (P, V, B) of bins at `places` (P, B)."""
+        with torch.no_grad():  # likelihood teaches the bins
+            last = places.shape[1] - 1
+            told = torch.log_softmax(logits.float(), dim=2).clamp(min=RAREST)
+            middles = (torch.arange(cells, device=places.device) + 0.5) * STRIDE
+            step = (places[:, -1:] - places[:, :1]).clamp(min=1e-3) / last
+            nearest = ((middles - places[:, :1]) / step).round()
+            outside = (nearest < 0) | (nearest > last)
+            nearest = nearest.clamp(0, last).long()
+            told = told.gather(2, nearest[:, None].expand(-1, V, -1)).masked_fill(outside[:, None], RAREST)
+        return told * self.trust[:, None]
+
+
+def log_likelihood(maps: Maps, images: Tensor, joints: Tensor) -> Tensor:
+    """(P, V) logarithm of the chance that joints are at `joints` (P, V, 2) pixels of `images` (P,).
+
+    Between cells it is the mean of the four nearest ones' logarithms by how near they are; outside, that of the border.
+    Taken from what makes the map, as the gradient of the whole of it would cost more than all else here.
+    """
+    h, w = maps.keys.shape[2:]
+    table = maps.keys.permute(0, 2, 3, 1).reshape(-1, maps.keys.shape[1])
+    there = looked_up(table, maps.keys.shape[2:], images, joints)
+    said = (there.float() * maps.queries.float()).sum(dim=2)
+    for axis, (along, cells) in enumerate(((maps.columns, w), (maps.rows, h))):
+        place = (joints[..., axis : axis + 1] / STRIDE - 0.5).clamp(0, cells - 1)
+        low = place.floor().clamp(max=cells - 2)
+        first, second = along.gather(2, low.long()), along.gather(2, low.long() + 1)
+        said = said + (first + (second - first) * (place - low))[..., 0]
+    return said - maps.total
+
+
+def _found(queries: Tensor, rows: Tensor, columns: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Joints (b, Q, 2), peaks and totals (b, Q) of Q joints in each of b images.
+
+    Args:
+        queries: (b, Q, C).
+        rows: (b, Q, h).
+        columns: (b, Q, w).
+        keys: (b, C, h, w).
+    """
+    h, w = keys.shape[2:]
+    logits = torch.bmm(queries, keys.flatten(2)) + (rows[..., :, None] + columns[..., None, :]).flatten(2)
+    total = torch.logsumexp(logits, dim=2)
+    with torch.no_grad():
+        best = logits.argmax(dim=2)
+        row = torch.div(best, w, rounding_mode="floor")
+        column = best - row * w  # the exporter cannot take the rest of a division by a size that may be any
+        row = (row - AROUND // 2).clamp(0, h - AROUND)
+        column = (column - AROUND // 2).clamp(0, w - AROUND)
+        steps = torch.arange(AROUND, device=keys.device)
+        cells = (row[..., None, None] + steps[:, None]) * w + column[..., None, None] + steps
+        around = logits.gather(2, cells.flatten(2))
+        peak = torch.logsumexp(around, dim=2) - total
+        share = torch.softmax(around, dim=2).unflatten(2, (AROUND, AROUND))
+        x = column + 0.5 + (share.sum(dim=2) * steps).sum(dim=2)
+        y = row + 0.5 + (share.sum(dim=3) * steps).sum(dim=2)
+    return torch.stack([x, y], dim=2) * STRIDE, peak, total
