@@ -13,7 +13,16 @@ from training.models.instance_maps import Maps
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
 from training.pose.assign import Assignment, AssignParams
-from training.pose.loss import bins_loss, distance_loss, heat_loss, losses, maps_loss, score_loss, visibility_loss
+from training.pose.loss import (
+    bins_loss,
+    distance_loss,
+    heat_loss,
+    joint_weights,
+    losses,
+    maps_loss,
+    score_loss,
+    visibility_loss,
+)
 from training.pose.params import LossParams
 from training.pose.targets import collate
 
@@ -66,7 +75,7 @@ def run(*people, seed=0, config=TINY, weights=WEIGHTS):
 
 def test_all_losses_are_finite_and_teach():
     net, total, parts = run(person(), person(40, 30, 50), person(70, 70, 30), person(10, 60, 24))
-    names = set(LossParams.model_fields) - {"power", "unlabelled_is_hidden"}
+    names = set(LossParams.model_fields) - {"hidden", "power", "unlabelled_is_hidden"}
     assert set(parts) == names
     assert total.item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
     for name, part in net.named_parameters():
@@ -168,13 +177,13 @@ def _bins(x, places, deviation=0.1):
 )
 def test_likelihood_of_bins_by_hand(logits, truth, expected):
     joints = torch.full((1, V, 2), truth)
-    loss = bins_loss(_bins(logits, (0.0, 20.0)), joints, torch.full((1, V), 2), torch.tensor([100.0]))
+    loss = bins_loss(_bins(logits, (0.0, 20.0)), joints, torch.ones(1, V), torch.tensor([100.0]))
     assert loss.item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_likelihood_far_outside_the_bins_is_finite():
     joints = torch.full((1, V, 2), 1e6)
-    loss = bins_loss(_bins((1.0, 2.0), (0.0, 20.0), 1e-3), joints, torch.full((1, V), 1), torch.tensor([1.0]))
+    loss = bins_loss(_bins((1.0, 2.0), (0.0, 20.0), 1e-3), joints, torch.ones(1, V), torch.tensor([1.0]))
     assert torch.isfinite(loss)
 
 
@@ -193,35 +202,63 @@ def _maps(w=10, h=8):
 
 
 @pytest.mark.parametrize(
-    ("place", "labelled", "teaches"),
+    ("place", "weight", "taught"),
     [
-        ((40.0, 40.0), 2, True),
-        ((40.0, 40.0), 1, True),
-        ((40.0, 40.0), 0, False),
-        ((0.0, 64.0), 2, True),  # the picture's edge
-        ((81.0, 40.0), 2, False),  # outside
-        ((40.0, -0.5), 2, False),
+        ((40.0, 40.0), 1.0, True),
+        ((40.0, 40.0), 0.0, False),
+        ((0.0, 64.0), 1.0, True),  # the picture's edge
+        ((81.0, 40.0), 1.0, False),  # outside
+        ((40.0, -0.5), 1.0, False),
     ],
 )
-def test_maps_are_taught_where_labelled_joints_are_in_the_picture(place, labelled, teaches):
+def test_maps_are_taught_where_joints_are_in_the_picture(place, weight, taught):
     joints = torch.full((1, V, 2), 40.0)
     joints[0, 5] = torch.tensor(place)
-    labels = torch.zeros(1, V)
-    labels[0, 5] = labelled
+    teaches = torch.zeros(1, V)
+    teaches[0, 5] = weight
     maps = _maps()
-    maps.total[0, 6:] = 1e6  # of joints that have no label
-    expected = math.log(80) if teaches else 0.0
-    assert maps_loss(maps, torch.tensor([0]), joints, labels).item() == pytest.approx(expected)
+    maps.total[0, 6:] = 1e6  # of joints that teach nothing
+    expected = math.log(80) if taught else 0.0
+    assert maps_loss(maps, torch.tensor([0]), joints, teaches).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("labelled", [0, 1, 2])
-def test_distance_counts_labelled_joints(labelled):
+def test_hidden_joints_teach_less_and_those_without_label_nothing():
+    assert joint_weights(torch.tensor([[0, 1, 2]]), 0.5).tolist() == [[0.0, 0.5, 1.0]]
+
+
+def test_each_part_is_a_mean_by_how_much_joints_teach():
+    """One that is right and one that is wrong and teaches a third as much: a quarter of the loss of the wrong one."""
+    guess, joints, areas = torch.zeros(1, V, 2), torch.zeros(1, V, 2), torch.tensor([100.0])
+    joints[0, 6] = 20.0
+    both, wrong = torch.zeros(1, V), torch.zeros(1, V)
+    both[0, 5], both[0, 6], wrong[0, 6] = 3.0, 1.0, 1.0
+    alone, together = (distance_loss(guess, joints, teaches, areas) for teaches in (wrong, both))
+    assert together.item() == pytest.approx(alone.item() / 4, rel=2e-3)  # a guess that is right is 1e-3 off
+    bins = _bins((100.0, 0.0), (0.0, 20.0))
+    right = math.log(0.1)
+    alone, together = (bins_loss(bins, joints, teaches, areas) - right for teaches in (wrong, both))
+    assert together.item() == pytest.approx(alone.item() / 4, rel=1e-3)
+
+
+def test_less_is_learned_from_hidden_joints_when_they_are_to_teach_less():
+    def parts(hidden, labelled):
+        some = person()
+        some.labelled[0, :9] = labelled
+        return run(some, weights=LossParams(hidden=hidden))[2]
+
+    for name in ("bins", "maps", "distance"):
+        assert parts(0.1, 1)[name] != parts(1.0, 1)[name]
+        assert parts(0.1, 2)[name] == parts(1.0, 2)[name]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_distance_counts_joints_that_teach(weight):
     guess, joints = torch.zeros(1, V, 2), torch.zeros(1, V, 2)
-    labels = torch.zeros(1, V)
-    labels[0, 5] = labelled
+    teaches = torch.zeros(1, V)
+    teaches[0, 5] = weight
     joints[0, 5, 0] = 2 * 0.079 * 10
-    loss = distance_loss(guess, joints, labels, torch.tensor([100.0]))
-    assert loss.item() == pytest.approx(math.log(2) if labelled else 0.0, abs=1e-5)
+    loss = distance_loss(guess, joints, teaches, torch.tensor([100.0]))
+    assert loss.item() == pytest.approx(math.log(2) if weight else 0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -266,3 +303,8 @@ def test_heat_is_not_asked_for_where_somebody_is_ignored():
     crowd = person(x=16, y=16, crowd=True)
     assert heat(crowd, (3, 4, 4)) < 0.01 < heat(crowd, (3, 14, 14))
     assert heat(person(labelled=0)) < 0.01
+
+
+def test_heat_is_where_joints_can_be_seen():
+    hidden = person(labelled=1)
+    assert heat(hidden) < 0.01 < heat(hidden, (3, int(hidden.joints[0, 3, 0] // 8), int(hidden.joints[0, 3, 1] // 8)))

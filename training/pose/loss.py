@@ -4,9 +4,10 @@ Sources: Lu et al. 2024, "RTMO" (OKS, visibility and coordinate losses, and thei
 "VarifocalNet" (score); Ge et al. 2021, "YOLOX" (box).
 Axes: n images, A anchors, P anchors that are to find somebody, V joints, B bins.
 
-Joints without a label give no loss anywhere. Images without people teach the score alone. Of the anchors that are to
-find somebody, the best ones have their joints placed by classifier and refiner; for the others, those told directly say
-how much their score is to be.
+Joints without a label give no loss anywhere, and hidden ones less than those that can be seen (`LossParams.hidden`):
+nobody could tell where many of them are, and what cannot be told is noise to what can. Images without people teach the
+score alone. Of the anchors that are to find somebody, the best ones have their joints placed by classifier and refiner;
+for the others, those told directly say how much their score is to be.
 
 As in RTMO, no loss looks at the place that the classifier expects over its bins: likelihood teaches which bins it
 chooses, as it does which cells the instance maps choose; OKS and distance teach what the refiner makes of that place,
@@ -44,6 +45,7 @@ def losses(
         truth = (targets.joints[whom], targets.labelled[whom], targets.areas[whom])
         best = chosen.best.nonzero()[:, 0]
         theirs = (truth[0][best], truth[1][best], truth[2][best])
+        teaches = joint_weights(truth[1], weights.hidden)
         placed = network.place(dense, chosen.images[best], chosen.anchors[best])
         assert dense.proxies is not None
         told = oks(dense.proxies[at], *truth)
@@ -54,12 +56,12 @@ def losses(
         wanted[at] = similar**weights.power
         parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
         parts["proxy"] = (1 - told).mean()
-        parts["bins"] = bins_loss(placed.bins, *theirs)
-        far = [distance_loss(dense.proxies[at], *truth)]
+        parts["bins"] = bins_loss(placed.bins, theirs[0], teaches[best], theirs[2])
+        far = [distance_loss(dense.proxies[at], truth[0], teaches, truth[2])]
         if placed.maps is not None:
-            parts["maps"] = maps_loss(placed.maps, chosen.images[best], theirs[0], theirs[1])
+            parts["maps"] = maps_loss(placed.maps, chosen.images[best], theirs[0], teaches[best])
             parts["oks"] = torch.stack([1 - one for one in reached[1:]]).mean()
-            far += [distance_loss(guess, *theirs) for guess in guesses[1:]]
+            far += [distance_loss(guess, theirs[0], teaches[best], theirs[2]) for guess in guesses[1:]]
         parts["distance"] = torch.stack(far).mean()
         parts["visibility"] = visibility_loss(
             dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden
@@ -91,10 +93,10 @@ def score_loss(scores: Tensor, wanted: Tensor, chosen: Assignment, share: float 
 
 
 def heat_loss(logits: Tensor, targets: Targets, focus: float = 2.0, slack: float = 4.0) -> Tensor:
-    """Focal loss of heat maps, per labelled joint.
+    """Focal loss of heat maps, per joint that can be seen.
 
-    Every joint is a bell of height 1 around its cell, as wide as OKS is about it, at least half a cell; cells on its
-    slopes count less as cells without a joint. Cells in the box of somebody ignored teach nothing.
+    Each is a bell of height 1 around its cell, as wide as OKS is about it, at least half a cell; cells on its slopes
+    count less as cells without a joint. Cells in the box of somebody ignored teach nothing.
 
     Args:
         logits: (n, V, h, w) of cells of `STRIDE` pixels.
@@ -115,7 +117,7 @@ def _bells(targets: Targets, shape: torch.Size) -> tuple[Tensor, Tensor]:
     """(n, V, h, w) the highest of all bells, and whether a joint's middle is in the cell."""
     h, w = shape
     joints, places = targets.joints / STRIDE, targets.joints
-    known = (targets.labelled > 0) & targets.counted[..., None]
+    known = (targets.labelled == SEEN) & targets.counted[..., None]
     columns = torch.arange(w, device=places.device) + 0.5
     rows = torch.arange(h, device=places.device) + 0.5
     sigmas = 2 * torch.tensor(SIGMAS, device=places.device)
@@ -146,38 +148,41 @@ def _teaching(targets: Targets, shape: torch.Size) -> Tensor:
     return 1.0 - (inside_y[..., :, None] & inside_x[..., None, :]).any(dim=1).float()
 
 
-def bins_loss(bins: Bins, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:
-    """Negative log-likelihood of the true places under the bins, mean over labelled joints and both axes.
+def joint_weights(labelled: Tensor, hidden: float) -> Tensor:
+    """(P, V) how much joints teach: 1 that can be seen, `hidden` that are hidden, and 0 without a label."""
+    return (labelled == SEEN).float() + hidden * (labelled == HIDDEN).float()
+
+
+def bins_loss(bins: Bins, joints: Tensor, teaches: Tensor, areas: Tensor) -> Tensor:
+    """Negative log-likelihood of the true places under the bins, mean over joints by how much they teach, and axes.
 
     A bin says that the joint is around it with a Laplace distribution whose deviation, a share of the root of the
     area, is learned per joint; the whole is their mixture by the bins' probabilities.
     """
-    known = (labelled > 0).float()
     scale = 2 * bins.deviation * areas[:, None].sqrt()
-    total = known.new_zeros(())
+    total = teaches.new_zeros(())
     for axis, (logits, places) in enumerate(((bins.x, bins.x_places), (bins.y, bins.y_places))):
         away = (joints[..., axis, None] - places[:, None]).abs() / scale[..., None]
         likelihood = torch.logsumexp(functional.log_softmax(logits.float(), dim=2) - away, dim=2)
-        total = total + (known * (bins.deviation.log() - likelihood)).sum()
-    return total / (2 * known.sum().clamp(min=1))
+        total = total + (teaches * (bins.deviation.log() - likelihood)).sum()
+    return total / (2 * teaches.sum().clamp(min=1))
 
 
-def maps_loss(maps: Maps, images: Tensor, joints: Tensor, labelled: Tensor) -> Tensor:
+def maps_loss(maps: Maps, images: Tensor, joints: Tensor, teaches: Tensor) -> Tensor:
     """Negative log-likelihood of the true places (P, V, 2) in `images` (P,) under the instance maps.
 
-    Mean over labelled joints inside the picture; the others have no cell.
+    Mean over joints inside the picture by how much they teach; the others have no cell.
     """
     h, w = maps.keys.shape[2:]
     size = torch.tensor([w, h], device=joints.device) * STRIDE
-    known = ((labelled > 0) & ((joints >= 0) & (joints <= size)).all(dim=2)).float()
-    return -(log_likelihood(maps, images, joints) * known).sum() / known.sum().clamp(min=1)
+    teaches = teaches * ((joints >= 0) & (joints <= size)).all(dim=2)
+    return -(log_likelihood(maps, images, joints) * teaches).sum() / teaches.sum().clamp(min=1)
 
 
-def distance_loss(guess: Tensor, joints: Tensor, labelled: Tensor, areas: Tensor) -> Tensor:
-    """log(1 + d) of a guess (P, V, 2), d the distance in the unit of OKS; mean over labelled joints."""
-    known = (labelled > 0).to(guess.dtype)
+def distance_loss(guess: Tensor, joints: Tensor, teaches: Tensor, areas: Tensor) -> Tensor:
+    """log(1 + d) of a guess (P, V, 2), d the distance in the unit of OKS; mean over joints by how much they teach."""
     far = (scaled_squares(guess, joints, areas) + 1e-6).sqrt()
-    return (far.log1p() * known).sum() / known.sum().clamp(min=1)
+    return (far.log1p() * teaches).sum() / teaches.sum().clamp(min=1)
 
 
 def visibility_loss(logits: Tensor, labelled: Tensor, unlabelled_is_hidden: bool) -> Tensor:
