@@ -13,10 +13,10 @@ from training.models.instance_maps import Maps
 from training.models.rtmo import Rtmo
 from training.models.sizes import RtmoConfig
 from training.pose.assign import Assignment, AssignParams
+from training.pose.heat import heat_loss
 from training.pose.loss import (
     bins_loss,
     distance_loss,
-    heat_loss,
     joint_weights,
     losses,
     maps_loss,
