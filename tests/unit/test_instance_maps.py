@@ -28,7 +28,6 @@ def looking_for(channel=0, sure=20.0):
     maps = InstanceMaps(CONFIG)
     with torch.no_grad():
         maps.keys.weight.copy_(torch.eye(4)[:, :, None, None])
-        maps.keys.bias.zero_()
         maps.queries.weight.zero_()
         maps.queries.bias.zero_()
         maps.queries.bias[channel] = sure / maps.scale
@@ -55,6 +54,14 @@ def test_a_joint_is_found_wherever_it_is(cell, channel):
     expected = torch.tensor([(cell[0] + 0.5) * STRIDE, (cell[1] + 0.5) * STRIDE])
     torch.testing.assert_close(found.joints, expected.expand(1, V, 2), rtol=0, atol=0.01)
     assert (found.peak.exp() > 0.99).all()
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (9, 7), (4, 3)])
+def test_the_peak_is_what_is_likely_around_the_likeliest_cell(corner):
+    two = looking_for()(picture((*corner, 1.0), ((corner[0] + 5) % W, corner[1], 1.0)), torch.tensor([0]), bins())
+    torch.testing.assert_close(two.peak, torch.full((1, V), math.log(0.5)), rtol=0, atol=0.01)
+    flat = looking_for()(picture((*corner, 1e-6)), torch.tensor([0]), bins())
+    torch.testing.assert_close(flat.peak, torch.full((1, V), math.log(9 / (W * H))), rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(("right", "x"), [(0.0, 36.0), (1.0, 40.0), (0.95, None)])
@@ -85,6 +92,38 @@ def test_outside_the_bins_is_as_unlikely_as_can_be():
     inside = -math.log(21)
     assert found.columns[0, 0].tolist() == pytest.approx([RAREST] * 2 + [inside] * 3 + [RAREST] * 5)
     assert found.rows[0, 0].tolist() == pytest.approx([RAREST] * 2 + [inside] * 3 + [RAREST] * 3)
+
+
+def test_bins_have_a_say_as_far_as_the_joint_trusts_them():
+    maps = looking_for()
+    with torch.no_grad():
+        maps.trust[:3] = torch.tensor([0.0, 0.5, 2.0])
+    said = bins(x=sure_of(36.0, others=-2.0))
+    columns = maps(picture(), torch.tensor([0]), said).columns[0]
+    assert columns[3].std() > 0.5
+    for joint, trust in enumerate((0.0, 0.5, 2.0)):
+        torch.testing.assert_close(columns[joint], trust * columns[3])
+
+
+@pytest.mark.parametrize("images", [[1, 0], [0, 2, 1]])
+def test_images_that_do_not_rise_are_refused(images):
+    with pytest.raises(ValueError, match="must rise"):
+        InstanceMaps(CONFIG)(torch.randn(3, 4, H, W), torch.tensor(images), bins(len(images)))
+
+
+def test_nobody_to_look_for():
+    found = InstanceMaps(CONFIG)(torch.randn(2, 4, H, W), torch.zeros(0, dtype=torch.long), bins(0))
+    assert found.joints.shape == (0, V, 2)
+    assert found.total.shape == (0, V)
+
+
+def test_the_smallest_picture_and_one_that_is_higher_than_wide():
+    for h, w in ((8, 8), (12, 5)):
+        fine = torch.zeros(1, 4, h, w)
+        fine[0, 0, h - 1, 1] = 1.0
+        found = looking_for()(fine, torch.tensor([0]), bins(box=(0.0, 120.0)))
+        place = torch.tensor([12.0, (h - 0.5) * STRIDE])
+        torch.testing.assert_close(found.joints, place.expand(1, V, 2), rtol=0, atol=0.01)
 
 
 def test_a_box_without_width_is_no_error():
@@ -142,7 +181,9 @@ def test_likelihood_teaches_queries_keys_and_how_far_to_trust_bins_but_not_the_b
     said = bins(2, features=torch.randn(2, V, 4))._replace(x=logits, y=logits)
     found = maps(torch.randn(1, 4, H, W), images, said)
     log_likelihood(found, images, torch.full((2, V, 2), 30.0)).sum().backward()
-    assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in maps.parameters() if part.ndim > 1)
+    for name, part in maps.named_parameters():
+        assert part.grad is not None, name
+        assert part.grad.abs().max() > 1e-6, name
     assert logits.grad is None
     assert not found.joints.requires_grad
 

@@ -59,8 +59,9 @@ def test_the_same_training_gives_the_same_weights(tmp_path):
 
 def test_it_learns(tmp_path):
     history = run(tmp_path, epochs=10).history
-    assert history[-1]["loss"] < history[0]["loss"] - 1
-    assert history[-1]["bins"] < history[0]["bins"]
+    for part, much in (("loss", 1.0), ("bins", 0.3), ("maps", 1.0)):
+        later = [entry[part] for entry in history[5:-1]]  # the last epoch shows other pictures
+        assert sum(later) / len(later) < history[0][part] - much
 
 
 def test_a_training_that_ended_is_not_done_again(tmp_path):

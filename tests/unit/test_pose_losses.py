@@ -207,7 +207,8 @@ def _maps(w=10, h=8):
         ((40.0, 40.0), 1.0, True),
         ((40.0, 40.0), 0.0, False),
         ((0.0, 64.0), 1.0, True),  # the picture's edge
-        ((81.0, 40.0), 1.0, False),  # outside
+        ((70.0, 70.0), 1.0, False),  # outside, as pictures of 10 x 8 cells are 80 wide and 64 high
+        ((81.0, 40.0), 1.0, False),
         ((40.0, -0.5), 1.0, False),
     ],
 )
@@ -231,7 +232,7 @@ def test_each_part_is_a_mean_by_how_much_joints_teach():
     guess, joints, areas = torch.zeros(1, V, 2), torch.zeros(1, V, 2), torch.tensor([100.0])
     joints[0, 6] = 20.0
     both, wrong = torch.zeros(1, V), torch.zeros(1, V)
-    both[0, 5], both[0, 6], wrong[0, 6] = 3.0, 1.0, 1.0
+    both[0, 5], both[0, 6], wrong[0, 6] = 0.3, 0.1, 0.1  # less than one joint in all
     alone, together = (distance_loss(guess, joints, teaches, areas) for teaches in (wrong, both))
     assert together.item() == pytest.approx(alone.item() / 4, rel=2e-3)  # a guess that is right is 1e-3 off
     bins = _bins((100.0, 0.0), (0.0, 20.0))
@@ -241,14 +242,20 @@ def test_each_part_is_a_mean_by_how_much_joints_teach():
 
 
 def test_less_is_learned_from_hidden_joints_when_they_are_to_teach_less():
-    def parts(hidden, labelled):
-        some = person()
-        some.labelled[0, :9] = labelled
-        return run(some, weights=LossParams(hidden=hidden))[2]
+    def change(hidden, labelled):
+        """What moving the truth of half of the joints changes in each part."""
+        parts = []
+        for off in (0.0, 40.0):
+            some = person()
+            some.labelled[0, :9] = labelled
+            some.joints[0, :9] += off
+            parts.append(run(some, weights=LossParams(hidden=hidden))[2])
+        return {name: abs(parts[1][name] - parts[0][name]).item() for name in ("bins", "maps", "distance")}
 
-    for name in ("bins", "maps", "distance"):
-        assert parts(0.1, 1)[name] != parts(1.0, 1)[name]
-        assert parts(0.1, 2)[name] == parts(1.0, 2)[name]
+    little, much, seen = change(0.1, 1), change(1.0, 1), change(0.1, 2)
+    for name, changed in much.items():
+        assert little[name] < changed / 2, name
+        assert seen[name] == pytest.approx(changed, rel=1e-4), name
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])

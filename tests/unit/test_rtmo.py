@@ -11,6 +11,7 @@ import torch
 from recognizer.images import ImageSpec
 from training.models.coordinate_classifier import Bins, CoordinateClassifier, V
 from training.models.hybrid_encoder import Branched, place_encoding
+from training.models.instance_maps import log_likelihood
 from training.models.refiner import looked_up
 from training.models.rtmo import Anchors, Finder, Rtmo, _decoded, anchors_of, merged
 from training.models.sizes import SIZES, RtmoConfig
@@ -106,6 +107,8 @@ def test_first_and_last_layers_are_no_inner_ones():
         {"pose_convolutions": 0},
         {"blocks": (0, 0, -1, 0)},
         {"refine": -1},
+        {"map_features": 0},
+        {"refine_features": 0},
     ],
 )
 def test_a_shape_that_cannot_be_built_is_refused(wrong):
@@ -161,12 +164,17 @@ def test_every_parameter_learns_and_finitely(config, people):
     dense = net(images())
     at = torch.arange(people) // 2, torch.arange(people) * 7
     placed = net.place(dense, *at)
-    total = sum(part.abs().mean() for part in (*placed.guesses, placed.bins.deviation, dense.boxes, dense.proxies))
-    total = total + net.score(dense, *at, placed).mean() + (0 if placed.maps is None else placed.maps.total.mean())
+    told = (*placed.guesses, placed.bins.joints(), placed.bins.deviation, dense.boxes, dense.proxies)
+    total = sum(part.abs().mean() for part in told)
+    total = total + net.score(dense, *at, placed).mean()
+    if placed.maps is not None:
+        total = total - log_likelihood(placed.maps, at[0], torch.full((people, V, 2), 60.0)).mean()
     (total + dense.scores.mean() + dense.visibility.mean() + dense.heat.mean()).backward()
     for name, part in net.named_parameters():
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name
+        if name.startswith("maps"):
+            assert part.grad.abs().max() > 1e-6, name
 
 
 def test_anchors_are_centres_of_cells_row_by_row():

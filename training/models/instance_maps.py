@@ -19,22 +19,25 @@ from training.models.refiner import STRIDE, looked_up
 from training.models.sizes import RtmoConfig
 
 RAREST = -8.0
-"""Logarithm of the least chance that bins leave a place, as they may be wrong."""
+"""Logarithm of the least chance of a bin, as bins may be wrong; before it is known how far to trust them."""
 AROUND = 3
 """Side in cells of what is looked at around the likeliest cell."""
 
 
 class Maps(NamedTuple):
-    """What came of looking everywhere. A map holds the logarithms of chances, but for one addend.
+    """What came of looking everywhere.
+
+    A joint is in a cell with a chance whose logarithm is query . key + row + column - total.
 
     Attributes:
         joints: (P, V, 2) pixels: the middle of what is likely around the likeliest cell; without history, as which cell
             is the likeliest has none.
         peak: (P, V) logarithm of the chance that the joint is around there; without history.
-        total: (P, V) that addend: the logarithm of the sum over the map.
-        queries: (P, V, C), and `keys` (n, C, h, w): their products make the map,
-        rows: (P, V, h) together with what the bins say along y,
-        columns: (P, V, w) and along x.
+        total: (P, V) logarithm of the sum over all cells.
+        queries: (P, V, C) what each joint of each person asks.
+        keys: (n, C, h, w) what each cell of each image answers.
+        rows: (P, V, h) what the bins say along y.
+        columns: (P, V, w) what the bins say along x.
     """
 
     joints: Tensor
@@ -52,7 +55,8 @@ class InstanceMaps(nn.Module):
     def __init__(self, config: RtmoConfig) -> None:
         super().__init__()
         c = config.map_features
-        self.keys = nn.Conv2d(config.fine, c, 1)
+        # A bias of the keys would be the same for all cells of a joint, and no loss would see it.
+        self.keys = nn.Conv2d(config.fine, c, 1, bias=False)
         self.queries = nn.Linear(config.joint_features, c)
         self.trust = nn.Parameter(torch.ones(V))
         self.scale = c**-0.5
@@ -66,6 +70,9 @@ class InstanceMaps(nn.Module):
             bins: what the classifier says of them.
             each: how many people each image has, where all have as many; images are taken together then, which is what
                 a graph of any number of images needs, and else one after the other.
+
+        Raises:
+            ValueError: `images` does not rise, so that people would be looked for in each other's pictures.
         """
         keys = self.keys(fine)
         queries = self.queries(bins.features) * self.scale
@@ -75,16 +82,21 @@ class InstanceMaps(nn.Module):
         if each is not None:
             found = _found(*[part.unflatten(0, (-1, each * V)) for part in asked], keys)
         else:
+            if (images[1:] < images[:-1]).any():
+                raise ValueError(f"images must rise: {images.tolist()}")
             # The maps of one image stay in the processor's cache, those of a batch do not.
             counts = (torch.bincount(images, minlength=len(fine)) * V).tolist()
             parts = zip(*[part.split(counts) for part in asked], keys, strict=True)
-            of_images = [_found(*[each_part[None] for each_part in part]) for part in parts if len(part[0])]
+            of_images = [_found(*[asked_of_one[None] for asked_of_one in part]) for part in parts]
             found = [torch.cat(part, dim=1) for part in zip(*of_images, strict=True)]
         joints, peak, total = (part.reshape(-1, V, *part.shape[2:]) for part in found)
         return Maps(joints, peak, total, queries, keys, rows, columns)
 
     def _told(self, logits: Tensor, places: Tensor, cells: int) -> Tensor:
-        """(P, V, cells) how likely it is that far along one axis, by logits (P, V, B) of bins at `places` (P, B)."""
+        """(P, V, cells) how likely it is that far along one axis, by logits (P, V, B) of bins at `places` (P, B).
+
+        That of the bin nearest to a cell's middle, however many bins are in the cell.
+        """
         with torch.no_grad():  # likelihood teaches the bins
             last = places.shape[1] - 1
             told = torch.log_softmax(logits.float(), dim=2).clamp(min=RAREST)
@@ -100,6 +112,7 @@ class InstanceMaps(nn.Module):
 def log_likelihood(maps: Maps, images: Tensor, joints: Tensor) -> Tensor:
     """(P, V) logarithm of the chance that joints are at `joints` (P, V, 2) pixels of `images` (P,).
 
+    Exact, though under autocast the total is that of products in bf16: what is too likely by a tenth teaches alike.
     Between cells it is the mean of the four nearest ones' logarithms by how near they are; outside, that of the border.
     Taken from what makes the map, as the gradient of the whole of it would cost more than all else here.
     """

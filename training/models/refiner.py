@@ -65,7 +65,7 @@ class Refiner(nn.Module):
         rows, size = self.project(fine).permute(0, 2, 3, 1), fine.shape[2:]
         rows = rows.reshape(-1, rows.shape[3])
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        # Half a cell at least, and more for large people, whose first guesses are off by more.
+        # Half a cell at least, and more for large people, whose limbs are larger.
         unit = (STRIDE / 2 + 0.04 * area.clamp(min=0).sqrt())[:, None, None]
         guesses, x = [], features
         for seen, known, hidden, move in zip(self.seen, self.known, self.hidden, self.moves, strict=True):

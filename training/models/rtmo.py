@@ -1,7 +1,8 @@
 """RTMO: people and their joints in one look at an image.
 
 Source: Lu et al. 2024, "RTMO: Towards High-Performance One-Stage Real-Time Multi-Person Pose Estimation"; heads and
-boxes as in Ge et al. 2021, "YOLOX"; heat maps that are only there in training as in Mao et al. 2021, "FCPose".
+boxes as in Ge et al. 2021, "YOLOX"; heat maps that are only there in training, and maps of one person, after Mao et al.
+2021, "FCPose".
 Axes: n images, A anchors (cells at stride 16, row by row, then at stride 32), V joints, K people that are answered.
 Places are pixels of the input, x to the right and y down; boxes are x1, y1, x2, y2.
 """
@@ -47,9 +48,9 @@ class Dense(NamedTuple):
         visibility: (n, A, V) logits.
         vectors: (n, A, vector) what the coordinate classifier places joints by.
         proxies: (n, A, V, 2) pixels: joints told directly, by which training chooses anchors; None when deployed.
-        heat: (n, V, h / 8, w / 8) logits: whether a joint of anybody is there, by which the finest features learn;
-            None when deployed.
-        fine: (n, config.fine, h / 8, w / 8) features for the refiner.
+        heat: (n, V, h / 8, w / 8) logits: whether a joint of anybody can be seen there, by which the finest features
+            learn; None when deployed.
+        fine: (n, config.fine, h / 8, w / 8) features for maps and refiner.
         anchors: their centres and strides.
     """
 
@@ -68,9 +69,10 @@ class Placed(NamedTuple):
 
     Attributes:
         bins: of the coordinate classifier.
-        guesses: (P, V, 2) each: the classifier's, then the refiner's; the last one is the answer.
-        maps: where the refiner began, where there is one.
-        refined: by the refiner.
+        guesses: (P, V, 2) each: the maps', then the refiner's, or without these the classifier's alone; the last one is
+            the answer.
+        maps: where there is a refiner.
+        refined: where there is a refiner.
     """
 
     bins: Bins
@@ -167,12 +169,11 @@ class Rtmo(nn.Module):
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows).detach()  # joints do not teach the box
         vectors = dense.vectors.flatten(0, 1).index_select(0, rows)
         bins = self.classifier(vectors, boxes, dense.anchors.centres.index_select(0, anchors))
-        first = bins.joints()
         if self.maps is None or self.refiner is None:
-            return Placed(bins, [first], None, None)
+            return Placed(bins, [bins.joints()], None, None)
         maps = self.maps(dense.fine, images, bins, each)
         refined = self.refiner(dense.fine, images, boxes, maps.joints, bins.features)
-        return Placed(bins, [first, *refined.guesses], maps, refined)
+        return Placed(bins, [maps.joints, *refined.guesses], maps, refined)
 
     def score(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
         """(P,) in [0, 1], how sure to be of those whom `place` placed at these anchors.

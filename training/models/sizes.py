@@ -87,6 +87,8 @@ class RtmoConfig:
             raise ValueError("width, padding, score_convolutions and pose_convolutions must be positive")
         if min(*self.blocks, self.inner_blocks, self.joint_expansion, self.refine) < 0:
             raise ValueError("blocks, inner_blocks, joint_expansion and refine must not be negative")
+        if self.refine and min(self.map_features, self.refine_features) < 1:
+            raise ValueError("map_features and refine_features must be at least 1 where refine is")
 
     def channels(self, base: int) -> int:
         """What `base` channels at width 1 are here."""

@@ -19,7 +19,8 @@ def heat_loss(logits: Tensor, targets: Targets, focus: float = 2.0, slack: float
     """Focal loss of heat maps, per joint that can be seen.
 
     Each is a bell of height 1 around its cell, as wide as OKS is about it, at least half a cell; cells on its slopes
-    count less as cells without a joint. Cells in the box of somebody ignored teach nothing.
+    count less as cells without a joint. Where a joint is hidden there is none. Cells in the box of somebody ignored
+    teach nothing.
 
     Args:
         logits: (n, V, h, w) of cells of `STRIDE` pixels.

@@ -4,14 +4,17 @@ Sources: Lu et al. 2024, "RTMO" (OKS, visibility and coordinate losses, and thei
 "VarifocalNet" (score); Ge et al. 2021, "YOLOX" (box).
 Axes: n images, A anchors, P anchors that are to find somebody, V joints, B bins.
 
-Joints without a label give no loss anywhere, and hidden ones less than those that can be seen (`LossParams.hidden`):
-nobody could tell where many of them are, and what cannot be told is noise to what can. Images without people teach the
-score alone. Of the anchors that are to find somebody, the best ones have their joints placed by classifier and refiner;
-for the others, those told directly say how much their score is to be.
+Joints without a label give no loss anywhere. Hidden ones teach bins, maps and distance less than those that can be
+seen (`LossParams.hidden`), and heat maps that they are not there: nobody could tell where many of them are, and what
+cannot be told is noise to what can. OKS counts them like all others, as it will when people are judged.
+
+Images without people teach the score alone. Of the anchors that are to find somebody, the best ones have their joints
+placed by classifier, maps and refiner; for the others, those told directly say how much their score is to be.
 
 As in RTMO, no loss looks at the place that the classifier expects over its bins: likelihood teaches which bins it
-chooses, as it does which cells the instance maps choose; OKS and distance teach what the refiner makes of that place,
-and the joints that are told directly. How well joints are placed is taught after all this, by `training.pose.quality`.
+chooses, as it does which cells the instance maps choose; OKS and distance teach what the refiner makes of the maps'
+place, and the joints that are told directly. How well joints are placed is taught after all this, by
+`training.pose.quality`.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from training.pose.assign import Assignment, AssignParams, assign, iou
 from training.pose.heat import heat_loss
 from training.pose.params import LossParams
 from training.pose.targets import Targets, oks, scaled_squares
+
+LEAST = 1e-6
+"""Where joints teach nothing at all, the mean of what they teach is 0."""
 
 
 def losses(
@@ -51,7 +57,7 @@ def losses(
         told = oks(dense.proxies[at], *truth)
         similar = told.detach().clone()
         guesses = [guess.float() for guess in placed.guesses]
-        reached = [oks(guess, *theirs) for guess in guesses]
+        reached = [oks(guess, *theirs) for guess in guesses[1:] or guesses]
         similar[best] = reached[-1].detach()
         wanted[at] = similar**weights.power
         parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
@@ -60,7 +66,7 @@ def losses(
         far = [distance_loss(dense.proxies[at], truth[0], teaches, truth[2])]
         if placed.maps is not None:
             parts["maps"] = maps_loss(placed.maps, chosen.images[best], theirs[0], teaches[best])
-            parts["oks"] = torch.stack([1 - one for one in reached[1:]]).mean()
+            parts["oks"] = torch.stack([1 - one for one in reached]).mean()
             far += [distance_loss(guess, theirs[0], teaches[best], theirs[2]) for guess in guesses[1:]]
         parts["distance"] = torch.stack(far).mean()
         parts["visibility"] = visibility_loss(
@@ -109,7 +115,7 @@ def bins_loss(bins: Bins, joints: Tensor, teaches: Tensor, areas: Tensor) -> Ten
         away = (joints[..., axis, None] - places[:, None]).abs() / scale[..., None]
         likelihood = torch.logsumexp(functional.log_softmax(logits.float(), dim=2) - away, dim=2)
         total = total + (teaches * (bins.deviation.log() - likelihood)).sum()
-    return total / (2 * teaches.sum().clamp(min=1))
+    return total / (2 * teaches.sum().clamp(min=LEAST))
 
 
 def maps_loss(maps: Maps, images: Tensor, joints: Tensor, teaches: Tensor) -> Tensor:
@@ -120,13 +126,13 @@ def maps_loss(maps: Maps, images: Tensor, joints: Tensor, teaches: Tensor) -> Te
     h, w = maps.keys.shape[2:]
     size = torch.tensor([w, h], device=joints.device) * STRIDE
     teaches = teaches * ((joints >= 0) & (joints <= size)).all(dim=2)
-    return -(log_likelihood(maps, images, joints) * teaches).sum() / teaches.sum().clamp(min=1)
+    return -(log_likelihood(maps, images, joints) * teaches).sum() / teaches.sum().clamp(min=LEAST)
 
 
 def distance_loss(guess: Tensor, joints: Tensor, teaches: Tensor, areas: Tensor) -> Tensor:
     """log(1 + d) of a guess (P, V, 2), d the distance in the unit of OKS; mean over joints by how much they teach."""
     far = (scaled_squares(guess, joints, areas) + 1e-6).sqrt()
-    return (far.log1p() * teaches).sum() / teaches.sum().clamp(min=1)
+    return (far.log1p() * teaches).sum() / teaches.sum().clamp(min=LEAST)
 
 
 def visibility_loss(logits: Tensor, labelled: Tensor, unlabelled_is_hidden: bool) -> Tensor:

@@ -63,7 +63,8 @@ class LossParams(Section):
         maps: negative log-likelihood of the instance maps; nothing for a network without refiner.
         oks: 1 - OKS of the refiner's guesses; nothing for a network without refiner.
         distance: logarithm of the distance of those guesses and of the direct ones: it still pulls where OKS is flat.
-        heat: focal, of the maps of joints that can be seen, which are only there in training.
+        heat: focal, of the maps of joints that can be seen, which are only there in training. Labels that call every
+            joint hidden teach them nothing.
         visibility: binary cross-entropy; 1 is a joint that can be seen, 0 one that something hides.
         hidden: how much a hidden joint teaches bins, maps and distance, where one that can be seen teaches 1.
         power: the target of a score is the OKS its joints reach to this power.
