@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from training.models.coordinate_classifier import Bins, V
-from training.models.refiner import STRIDE, looked_up
+from training.models.refiner import STRIDE, looked_up, rows_of
 from training.models.sizes import RtmoConfig
 
 RAREST = -8.0
@@ -117,8 +117,7 @@ def log_likelihood(maps: Maps, images: Tensor, joints: Tensor) -> Tensor:
     Taken from what makes the map, as the gradient of the whole of it would cost more than all else here.
     """
     h, w = maps.keys.shape[2:]
-    table = maps.keys.permute(0, 2, 3, 1).reshape(-1, maps.keys.shape[1])
-    there = looked_up(table, maps.keys.shape[2:], images, joints)
+    there = looked_up(rows_of(maps.keys), maps.keys.shape[2:], images, joints)
     said = (there.float() * maps.queries.float()).sum(dim=2)
     for axis, (along, cells) in enumerate(((maps.columns, w), (maps.rows, h))):
         place = (joints[..., axis : axis + 1] / STRIDE - 0.5).clamp(0, cells - 1)

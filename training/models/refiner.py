@@ -62,8 +62,7 @@ class Refiner(nn.Module):
             joints: (P, V, 2) first guess.
             features: (P, V, joint_features) of the classifier: which joint it is, and of whom.
         """
-        rows, size = self.project(fine).permute(0, 2, 3, 1), fine.shape[2:]
-        rows = rows.reshape(-1, rows.shape[3])
+        rows, size = rows_of(self.project(fine)), fine.shape[2:]
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         # Half a cell at least, and more for large people, whose limbs are larger.
         unit = (STRIDE / 2 + 0.04 * area.clamp(min=0).sqrt())[:, None, None]
@@ -76,6 +75,11 @@ class Refiner(nn.Module):
             guesses.append(joints)
             joints = joints.detach()  # where to look next is no way to learn where the joint is
         return Refined(guesses, x, rows)
+
+
+def rows_of(features: Tensor) -> Tensor:
+    """(n, C, h, w) features as the table (n * h * w, C) that `looked_up` reads."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
 def looked_up(rows: Tensor, size: torch.Size, images: Tensor, places: Tensor) -> Tensor:

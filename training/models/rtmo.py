@@ -205,15 +205,15 @@ class Rtmo(nn.Module):
         return logits
 
 
-def surest(dense: Dense, people: int) -> tuple[Tensor, Tensor]:
-    """(n * K,) each: image and anchor of the K anchors with the highest scores of each image, K being `people` or as
-    many as there are.
+def surest(dense: Dense, people: int) -> tuple[Tensor, Tensor, int]:
+    """(n * K,) each: image and anchor of the K anchors with the highest scores of each image; and K, which is `people`
+    or as many as there are.
     """
     n, a = dense.scores.shape
     k = min(people, a)
     anchors = torch.topk(dense.scores, k, dim=1).indices
     images = torch.arange(n, device=anchors.device)[:, None].expand(n, k).reshape(-1)
-    return images, anchors.reshape(-1)
+    return images, anchors.reshape(-1), k
 
 
 class Finder(nn.Module):
@@ -231,8 +231,7 @@ class Finder(nn.Module):
         """(n, 3, h, w) to scores (n, K), boxes (n, K, 4), joints (n, K, V, 2) and visibility (n, K, V)."""
         dense = self.network(images, dense=False)
         n, a = dense.scores.shape
-        k = min(self.people, a)
-        which, anchors = surest(dense, k)
+        which, anchors, k = surest(dense, self.people)
         rows = which * a + anchors
         placed = self.network.place(dense, which, anchors, k)
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows)

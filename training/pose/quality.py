@@ -49,9 +49,9 @@ def fit_quality(network: Rtmo, scenes: Sequence[Scene], size: Size, params: Trai
         for step, (images, targets) in enumerate(islice(batches, steps)):
             with torch.no_grad():
                 dense = network(images, dense=False)
-                which, anchors = surest(dense, params.people)
-                placed = network.place(dense, which, anchors, len(anchors) // len(images))
-                joints = placed.guesses[-1].unflatten(0, (len(images), -1))
+                which, anchors, each = surest(dense, params.people)
+                placed = network.place(dense, which, anchors, each)
+                joints = placed.guesses[-1].unflatten(0, (-1, each))
                 reached, counts = _reached(dense, targets, joints, anchors)
             expected = network.expected(dense, which, anchors, placed)
             loss = functional.binary_cross_entropy_with_logits(expected, reached, counts, reduction="sum")
