@@ -32,6 +32,17 @@ def one_cycle(step: int, *, steps: int, warm_up: float) -> float:
     return (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising))) / 2
 
 
+def linear_decay(step: int, *, steps: int, warm_up: float) -> float:
+    """Factor on the learning rate: rises evenly over the share `warm_up` of the steps, then falls as evenly.
+
+    Source: Defazio et al. 2023, "Optimal Linear Decay Learning Rate Schedules and Further Refinements".
+    """
+    rising = max(1, round(steps * warm_up))
+    if step < rising:
+        return (step + 1) / rising
+    return 1 - (step - rising) / max(1, steps - rising)
+
+
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Fix what bit-identical results depend on, and give it back afterwards.

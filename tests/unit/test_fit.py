@@ -11,7 +11,7 @@ from recognizer.windows import WindowSpec, to_windows
 from training.action.calibration import best_temperature
 from training.action.dataset import PlainBatches, TrainingBatches
 from training.action.params import AugmentParams
-from training.recipe import blend, one_cycle, reproducible
+from training.recipe import blend, linear_decay, one_cycle, reproducible
 
 SPEC = WindowSpec(frames=8, people=2)
 
@@ -52,7 +52,13 @@ def epoch(number: int, *, seed: int = 0, count: int = 11) -> list[tuple[torch.Te
     ],
 )
 def test_the_learning_rate_rises_and_falls(step: int, steps: int, warm_up: float, factor: float) -> None:
-    assert one_cycle(step, steps=steps, warm_up=warm_up) == pytest.approx(factor)
+    for course in (one_cycle, linear_decay):
+        assert course(step, steps=steps, warm_up=warm_up) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(("course", "factors"), [(one_cycle, (0.8536, 0.1464)), (linear_decay, (0.75, 0.25))])
+def test_the_learning_rate_falls_as_a_cosine_or_evenly(course, factors):
+    assert [course(step, steps=9, warm_up=0.0) for step in (3, 7)] == pytest.approx(factors, abs=1e-4)
 
 
 def test_the_average_soon_forgets_where_it_began_and_then_is_slow() -> None:

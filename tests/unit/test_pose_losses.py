@@ -79,8 +79,9 @@ def test_all_losses_are_finite_and_teach():
     assert set(parts) == names
     assert total.item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
     for name, part in net.named_parameters():
-        # The refiner begins with moves of zero, so that at first only these learn; quality is taught afterwards.
-        if ("refiner" in name and "moves" not in name) or name.startswith("quality"):
+        # Refiner and region begin with zeros at their end, so that at first only these learn; quality is taught later.
+        end = {"refiner": "moves", "region": "more", "quality": "none of it"}.get(name.partition(".")[0], "")
+        if end not in name:
             continue
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name

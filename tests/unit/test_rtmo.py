@@ -33,6 +33,9 @@ TINY = RtmoConfig(
     bins=(12, 16),
     joint_expansion=1,
     refine=2,
+    region=(2, 3),
+    region_features=3,
+    region_inner=6,
     map_features=6,
     refine_features=4,
 )
@@ -54,7 +57,7 @@ def network(config=TINY, seed=0):
     torch.manual_seed(seed)
     net = Rtmo(config)
     for name, part in net.named_parameters():  # an untrained network says nearly the same everywhere
-        if "moves" in name or ".score." in name or "quality.answer" in name:
+        if any(end in name for end in ("moves", ".score.", "quality.answer", "region.more")):
             torch.nn.init.normal_(part, std=0.5)
     for part in net.modules():
         if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -70,7 +73,7 @@ def images(n=2, h=128, w=192, seed=1):
 @pytest.mark.parametrize(
     ("name", "millions", "share"),
     [
-        ("micro", 2.469, 0.005),
+        ("micro", 2.904, 0.005),
         ("t", 6.83, 0.01),  # not published; counted from the published configuration
         ("s", 9.9, 0.05),
         ("m", 22.6, 0.05),
@@ -108,6 +111,8 @@ def test_first_and_last_layers_are_no_inner_ones():
         {"blocks": (0, 0, -1, 0)},
         {"refine": -1},
         {"map_features": 0},
+        {"region": (3, 0)},
+        {"region_inner": 0},
         {"refine_features": 0},
     ],
 )
@@ -173,7 +178,7 @@ def test_every_parameter_learns_and_finitely(config, people):
     for name, part in net.named_parameters():
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name
-        if name.startswith("maps"):
+        if name.startswith(("maps", "region")):
             assert part.grad.abs().max() > 1e-6, name
 
 

@@ -36,6 +36,14 @@ def exact_product(first: Tensor, second: Tensor) -> Tensor:
         return torch.matmul(first.float(), second.float())
 
 
+def normed(norm: nn.Module, x: Tensor) -> Tensor:
+    """(P, C) of P people through a norm, or through what was merged into the layer before it."""
+    if isinstance(norm, nn.BatchNorm1d) and norm.training and len(x) == 1:  # one has no variance to learn from
+        return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    found: Tensor = norm(x)
+    return found
+
+
 class Bins(NamedTuple):
     """What the classifier says of P people.
 
@@ -43,7 +51,8 @@ class Bins(NamedTuple):
         x, y: (P, V, B) logits.
         x_places, y_places: (P, B) where the bins are, pixels.
         deviation: (P, V) expected error as a share of the root of the person's area, in (0.001, 0.1).
-        features: (P, V, joint_features) that were compared with the bins.
+        features: (P, V, joint_features) that were compared with the bins; in `training.models.rtmo.Placed` with what the
+            region adds, by which joints are looked for afterwards.
     """
 
     x: Tensor
@@ -119,20 +128,13 @@ class CoordinateClassifier(nn.Module):
         size = (boxes[:, 2:] - boxes[:, :2]) * self.padding
         x_places = centre[:, :1] + size[:, :1] * self.x_bins
         y_places = centre[:, 1:] + size[:, 1:] * self.y_bins
-        features = self.attention(self._normed(self.split(vectors)).reshape(-1, V, self.along_x.in_features))
+        features = self.attention(normed(self.norm, self.split(vectors)).reshape(-1, V, self.along_x.in_features))
         # The reference brings each bin to the joint's features; bringing joints to the bins is the same product for
         # a tenth of the work, as there are fewer joints than bins.
         x = exact_product(self.along_x(features), self._encoded(x_places))
         y = exact_product(self.along_y(features), self._encoded(y_places))
         deviation = (torch.sigmoid(self.doubt(vectors)) * WIDEST).clamp(min=1e-3)
         return Bins(x, y, x_places + anchors[:, :1], y_places + anchors[:, 1:], deviation, features)
-
-    def _normed(self, x: Tensor) -> Tensor:
-        norm = self.norm
-        if self.training and len(x) == 1:  # one person has no variance to learn from
-            return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        normed: Tensor = norm(x)
-        return normed
 
     def _encoded(self, places: Tensor) -> Tensor:
         """(P, B) pixels from the anchor to (P, encoding, B)."""

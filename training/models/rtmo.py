@@ -23,6 +23,7 @@ from training.models.hybrid_encoder import Branched, HybridEncoder
 from training.models.instance_maps import InstanceMaps, Maps
 from training.models.quality import Quality
 from training.models.refiner import Refined, Refiner, looked_up
+from training.models.region import Region
 from training.models.sizes import RtmoConfig
 
 STRIDES = (16, 32)
@@ -123,6 +124,7 @@ class Rtmo(nn.Module):
         self.heat = nn.Conv2d(config.fine, V, 1)
         nn.init.constant_(self.heat.bias, math.log(RARE / (1 - RARE)))  # type: ignore[arg-type]
         self.classifier = CoordinateClassifier(config)
+        self.region = Region(config) if config.refine else None
         self.maps = InstanceMaps(config) if config.refine else None
         self.refiner = Refiner(config) if config.refine else None
         self.quality = Quality(config) if config.refine else None
@@ -168,9 +170,11 @@ class Rtmo(nn.Module):
         rows = images * dense.scores.shape[1] + anchors
         boxes = dense.boxes.flatten(0, 1).index_select(0, rows).detach()  # joints do not teach the box
         vectors = dense.vectors.flatten(0, 1).index_select(0, rows)
-        bins = self.classifier(vectors, boxes, dense.anchors.centres.index_select(0, anchors))
-        if self.maps is None or self.refiner is None:
+        centres = dense.anchors.centres.index_select(0, anchors)
+        bins = self.classifier(vectors, boxes, centres)
+        if self.region is None or self.maps is None or self.refiner is None:
             return Placed(bins, [bins.joints()], None, None)
+        bins = bins._replace(features=bins.features + self.region(dense.fine, images, boxes, centres, vectors))
         maps = self.maps(dense.fine, images, bins, each)
         refined = self.refiner(dense.fine, images, boxes, maps.joints, bins.features)
         return Placed(bins, [maps.joints, *refined.guesses], maps, refined)

@@ -43,6 +43,9 @@ class RtmoConfig:
         padding: the bins cover the person's box times this.
         refine: how many times joints, looked for among all cells at stride 8, are moved by what is seen at them there;
             0 is the reference, which does neither.
+        region: rows and columns of places in a person's box; by what is seen there its joints are looked for.
+        region_features: channels that are looked up there.
+        region_inner: channels that they become.
         map_features: channels in which a joint asks cells whether it is there.
         refine_features: channels that are looked up there.
 
@@ -72,7 +75,10 @@ class RtmoConfig:
     bins: tuple[int, int] = (96, 128)
     joint_expansion: int = 0
     padding: float = 1.25
-    refine: int = 2
+    refine: int = 1
+    region: tuple[int, int] = (7, 5)
+    region_features: int = 32
+    region_inner: int = 192
     map_features: int = 48
     refine_features: int = 32
 
@@ -87,8 +93,11 @@ class RtmoConfig:
             raise ValueError("width, padding, score_convolutions and pose_convolutions must be positive")
         if min(*self.blocks, self.inner_blocks, self.joint_expansion, self.refine) < 0:
             raise ValueError("blocks, inner_blocks, joint_expansion and refine must not be negative")
-        if self.refine and min(self.map_features, self.refine_features) < 1:
-            raise ValueError("map_features and refine_features must be at least 1 where refine is")
+        least = min(*self.region, self.region_features, self.region_inner, self.map_features, self.refine_features)
+        if self.refine and least < 1:
+            raise ValueError(
+                "region, its features, map_features and refine_features must be at least 1 where refine is"
+            )
 
     def channels(self, base: int) -> int:
         """What `base` channels at width 1 are here."""

@@ -1,7 +1,7 @@
 """Fitting the network that finds people: a pure function of data, parameters and parent, however often it is killed.
 
-Source of the recipe: Lu et al. 2024, "RTMO" (warm-up, cosine, average of the weights, and pictures put together of
-several until shortly before the end); the optimizer is ours, see `training.muon`.
+Source of the recipe: Lu et al. 2024, "RTMO" (warm-up, average of the weights, and pictures put together of several
+until shortly before the end); optimizer and learning rate are ours, see `training.muon` and `training.recipe`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from training.pose.hardware import Hardware, out_of_memory
 from training.pose.loss import losses
 from training.pose.params import TrainParams
 from training.pose.quality import fit_quality
-from training.recipe import blend, one_cycle
+from training.recipe import blend, linear_decay
 
 MONITOR = "validation_quality"
 ENDS = 0.2
@@ -121,7 +121,7 @@ class PoseFit(pl.LightningModule):
             exact="bf16" not in str(self.trainer.precision),
         )
         steps = params.epochs * math.ceil(len(self.train_dataloader()) / self.splits)
-        factor = partial(one_cycle, steps=steps, warm_up=params.warm_up)
+        factor = partial(linear_decay, steps=steps, warm_up=params.warm_up)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

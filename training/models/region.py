@@ -1,0 +1,68 @@
+"""What is seen in the box of a found person, by which its joints are looked for.
+
+An anchor tells everything of a person from one cell at stride 16 or 32. What is seen at places all over the box, on
+features twice as fine, tells more of each joint, and tells it alike whichever anchor found the person. The idea is
+that of Girshick 2015, "Fast R-CNN" (features of one size from a box of any), read at places instead of pooled.
+Axes: P found people, V joints, S places in a box, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.models.coordinate_classifier import V, normed
+from training.models.refiner import STRIDE, looked_up, rows_of
+from training.models.sizes import RtmoConfig
+
+REACH = 1.15
+"""The places fill the box times this, as boxes may be wrong."""
+USUAL = 4.0
+"""Logarithm of a side of about 55 pixels, so that sizes are around 0."""
+
+
+class Region(nn.Module):
+    """More about each joint of P people."""
+
+    grid: Tensor
+
+    def __init__(self, config: RtmoConfig) -> None:
+        super().__init__()
+        c, inner = config.region_features, config.region_inner
+        # No biases before the norm, which takes them away again, and no loss would see them.
+        self.project = nn.Conv2d(config.fine, c, 1, bias=False)
+        self.register_buffer("grid", grid_of(*config.region), persistent=False)
+        self.seen = nn.Linear(len(self.grid) * c, inner, bias=False)
+        self.known = nn.Linear(config.vector, inner, bias=False)
+        self.lies = nn.Linear(6, inner, bias=False)
+        self.norm = nn.BatchNorm1d(inner)
+        self.more = nn.Linear(inner, V * config.joint_features)
+        nn.init.zeros_(self.more.weight)  # begins as nothing more
+        nn.init.zeros_(self.more.bias)
+
+    def forward(self, fine: Tensor, images: Tensor, boxes: Tensor, anchors: Tensor, vectors: Tensor) -> Tensor:
+        """(P, V, joint_features) that are added to what the classifier knows of each joint.
+
+        Args:
+            fine: (n, fine, h, w) features at stride 8.
+            images: (P,) which of the n images each person is in.
+            boxes: (P, 4) x1, y1, x2, y2.
+            anchors: (P, 2) centres of the anchors that found them.
+            vectors: (P, vector) what these say of the pose.
+        """
+        low, high = boxes[:, :2], boxes[:, 2:]
+        size = high - low
+        places = ((low + high) / 2)[:, None] + size[:, None] * self.grid
+        seen = looked_up(rows_of(self.project(fine)), fine.shape[2:], images, places).flatten(1)
+        # Where the box is from the anchor, in cells of the coarser heads, and how large.
+        lies = torch.cat([(low - anchors) / (4 * STRIDE), (high - anchors) / (4 * STRIDE)], dim=1)
+        lies = torch.cat([lies, size.clamp(min=1).log() - USUAL], dim=1)
+        x = torch.relu(normed(self.norm, self.seen(seen) + self.known(vectors) + self.lies(lies)))
+        more: Tensor = self.more(x).unflatten(1, (V, -1))
+        return more
+
+
+def grid_of(rows: int, columns: int) -> Tensor:
+    """(rows * columns, 2) x and y of places in a box, row by row, from its middle and in its sides."""
+    y, x = ((torch.arange(count) + 0.5) / count - 0.5 for count in (rows, columns))
+    return torch.stack([x[None].expand(rows, columns), y[:, None].expand(rows, columns)], dim=2).reshape(-1, 2) * REACH
