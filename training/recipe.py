@@ -33,14 +33,14 @@ def one_cycle(step: int, *, steps: int, warm_up: float) -> float:
 
 
 def linear_decay(step: int, *, steps: int, warm_up: float) -> float:
-    """Factor on the learning rate: rises evenly over the share `warm_up` of the steps, then falls as evenly.
+    """Factor on the learning rate: rises evenly over the share `warm_up` of the steps, then falls evenly to 0.
 
     Source: Defazio et al. 2023, "Optimal Linear Decay Learning Rate Schedules and Further Refinements".
     """
     rising = max(1, round(steps * warm_up))
     if step < rising:
         return (step + 1) / rising
-    return 1 - (step - rising) / max(1, steps - rising)
+    return max(0.0, 1 - (step - rising) / max(1, steps - rising))
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def network():
     torch.manual_seed(0)
     net = Rtmo(TINY)
     for name, part in net.named_parameters():
-        if "moves" in name or ".score." in name:
+        if "moves" in name or ".score." in name or "region.more" in name:
             torch.nn.init.normal_(part, std=0.5)
     for part in net.modules():
         if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recognizer.images import ImageSpec
-from training.models.coordinate_classifier import Bins, CoordinateClassifier, V
+from training.models.coordinate_classifier import Bins, CoordinateClassifier, V, normed
 from training.models.hybrid_encoder import Branched, place_encoding
 from training.models.instance_maps import log_likelihood
 from training.models.refiner import looked_up
@@ -112,6 +112,7 @@ def test_first_and_last_layers_are_no_inner_ones():
         {"refine": -1},
         {"map_features": 0},
         {"region": (3, 0)},
+        {"region_features": 0},
         {"region_inner": 0},
         {"refine_features": 0},
     ],
@@ -182,6 +183,35 @@ def test_every_parameter_learns_and_finitely(config, people):
             assert part.grad.abs().max() > 1e-6, name
 
 
+def test_what_is_seen_in_the_box_moves_maps_and_refiner_and_no_bins():
+    net, at = network().eval(), (torch.tensor([0, 1]), torch.tensor([3, 7]))
+    known = []
+    net.refiner.register_forward_pre_hook(lambda _, given: known.append(given[-1]))
+    with torch.inference_mode():
+        dense = net(images())
+        with_it = net.place(dense, *at)
+        torch.nn.init.zeros_(net.region.more.weight)
+        torch.nn.init.zeros_(net.region.more.bias)
+        without = net.place(dense, *at)
+    for part in ("x", "y", "deviation"):
+        assert torch.equal(getattr(with_it.bins, part), getattr(without.bins, part))
+    assert (with_it.maps.queries - without.maps.queries).abs().min(dim=2).values.min() > 0
+    assert (known[0] - known[1]).abs().max() > 0.1
+
+
+def test_one_person_is_no_batch_to_take_statistics_of():
+    norm = torch.nn.BatchNorm1d(3).train()
+    assert torch.equal(normed(norm, torch.ones(1, 3)), norm.eval()(torch.ones(1, 3)))
+    two = torch.tensor([[0.0], [2.0]]).expand(2, 3)
+    assert normed(norm.train(), two)[:, 0].tolist() == pytest.approx([-1, 1], abs=1e-4)
+
+    class Counting(torch.nn.Module):  # as SyncBatchNorm does, over all processes, each of which has to ask it
+        def forward(self, x):
+            return x + 1
+
+    assert torch.equal(normed(Counting().train(), torch.ones(1, 3)), torch.full((1, 3), 2.0))
+
+
 def test_anchors_are_centres_of_cells_row_by_row():
     anchors = anchors_of([torch.Size((2, 3)), torch.Size((1, 2))], torch.zeros(1))
     assert anchors.centres.tolist() == [[8, 8], [24, 8], [40, 8], [8, 24], [24, 24], [40, 24], [16, 16], [48, 16]]
@@ -250,12 +280,17 @@ def test_places_have_encodings_of_their_own():
     assert torch.cdist(encoded, encoded).add(torch.eye(35)).min() > 0.1
 
 
-def test_branches_become_one_convolution():
-    net = network(FULL).eval()
+@pytest.mark.parametrize("config", IDENTITY)
+def test_a_network_of_fewer_steps_says_the_same(config):
+    net = network(config).eval()
     with torch.inference_mode():
         whole, fewer = Finder(net, 5)(images()), Finder(merged(net), 5)(images())
     for one, other in zip(whole, fewer, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_branches_become_one_convolution():
+    net = network(FULL).eval()
     assert any(isinstance(part, Branched) for part in net.modules())
     assert not any(isinstance(part, Branched) for part in merged(net).modules())
 

@@ -37,8 +37,10 @@ def exact_product(first: Tensor, second: Tensor) -> Tensor:
 
 
 def normed(norm: nn.Module, x: Tensor) -> Tensor:
-    """(P, C) of P people through a norm, or through what was merged into the layer before it."""
-    if isinstance(norm, nn.BatchNorm1d) and norm.training and len(x) == 1:  # one has no variance to learn from
+    """(P, C) of P people through a norm, or through nothing where it was merged into the layer before it."""
+    # One person has no variance to learn from. SyncBatchNorm is no BatchNorm1d: it counts the people of all processes,
+    # and waits until each of them has asked it.
+    if isinstance(norm, nn.BatchNorm1d) and norm.training and len(x) == 1:
         return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     found: Tensor = norm(x)
     return found
@@ -83,9 +85,9 @@ class JointAttention(nn.Module):
         self.outer = nn.Linear(self.gated, features, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = x * torch.rsqrt(x.square().mean(dim=2, keepdim=True) + 1e-5) * self.gain
+        even = x * torch.rsqrt(x.square().mean(dim=2, keepdim=True) + 1e-5) * self.gain
         widths = [self.gated, self.gated, self.shared]
-        gates, values, shared = torch.split(functional.silu(self.inner(normed)), widths, dim=2)
+        gates, values, shared = torch.split(functional.silu(self.inner(even)), widths, dim=2)
         queries = shared * self.scale[0] + self.offset[0] + self.names
         keys = shared * self.scale[1] + self.offset[1] + self.names
         weights = functional.relu(torch.matmul(queries, keys.transpose(1, 2)) * self.shared**-0.5).square()

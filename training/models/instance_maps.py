@@ -3,7 +3,7 @@
 An anchor tells joints from one cell, and is far off where a limb goes where few go; the refiner looks only around what
 it is given. So each joint of a person asks every cell at stride 8 whether it is there, and the classifier's bins say
 how likely it is that far along x and along y. The idea is that of Mao et al. 2021, "FCPose": heat maps of one person
-alone, by what the person's anchor tells. Here it is one look of a query at all cells instead of convolutions.
+alone, by what is known of the person. Here it is one look of a query at all cells instead of convolutions.
 Axes: n images, P found people, V joints, C channels, B bins, h and w rows and columns of cells at stride 8.
 """
 

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from training.models.coordinate_classifier import WIDEST, V
+from training.models.refiner import log_sides
 from training.models.sizes import RtmoConfig
 
 PER_JOINT, INNER = 16, 128
 """Channels of one joint, and of the person that they make up."""
-USUAL = 4.0
-"""Logarithm of a side of about 55 pixels, so that sizes are around 0."""
 
 
 class Quality(nn.Module):
@@ -46,7 +45,6 @@ class Quality(nn.Module):
         """
         told = torch.stack([deviation * (2 / WIDEST), peak / 2, visibility / 3], dim=2)
         joints = torch.relu(self.joint(torch.cat([seen, told], dim=2))).flatten(1)
-        sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1).log() - USUAL
-        person = torch.cat([joints, scores[:, None], sides], dim=1)
+        person = torch.cat([joints, scores[:, None], log_sides(boxes)], dim=1)
         answer: Tensor = self.answer(torch.relu(self.person(person)))
         return answer[:, 0]

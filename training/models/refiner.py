@@ -19,6 +19,10 @@ CROSS = ((0.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
 """Places around a joint, in its person's units."""
 
 
+USUAL = 4.0
+"""Logarithm of a usual side of a person's box."""
+
+
 class Refined(NamedTuple):
     """What came of a first guess.
 
@@ -60,7 +64,7 @@ class Refiner(nn.Module):
             images: (P,) which of the n images each person is in.
             boxes: (P, 4) x1, y1, x2, y2.
             joints: (P, V, 2) first guess.
-            features: (P, V, joint_features) of the classifier: which joint it is, and of whom.
+            features: (P, V, joint_features) of classifier and region: which joint it is, and of whom.
         """
         rows, size = rows_of(self.project(fine)), fine.shape[2:]
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -80,6 +84,11 @@ class Refiner(nn.Module):
 def rows_of(features: Tensor) -> Tensor:
     """(n, C, h, w) features as the table (n * h * w, C) that `looked_up` reads."""
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+
+
+def log_sides(boxes: Tensor) -> Tensor:
+    """(P, 2) logarithms of width and height of boxes (P, 4), less that of a side of about 55 pixels: around 0."""
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=1).log() - USUAL
 
 
 def looked_up(rows: Tensor, size: torch.Size, images: Tensor, places: Tensor) -> Tensor:

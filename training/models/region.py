@@ -1,9 +1,9 @@
 """What is seen in the box of a found person, by which its joints are looked for.
 
 An anchor tells everything of a person from one cell at stride 16 or 32. What is seen at places all over the box, on
-features twice as fine, tells more of each joint, and tells it alike whichever anchor found the person. The idea is
+finer features, tells more of each joint, and tells it alike whichever anchor found the person. The idea is
 that of Girshick 2015, "Fast R-CNN" (features of one size from a box of any), read at places instead of pooled.
-Axes: P found people, V joints, S places in a box, C channels.
+Axes: P found people, V joints.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from training.models.coordinate_classifier import V, normed
-from training.models.refiner import STRIDE, looked_up, rows_of
+from training.models.refiner import STRIDE, log_sides, looked_up, rows_of
 from training.models.sizes import RtmoConfig
 
 REACH = 1.15
-"""The places fill the box times this, as boxes may be wrong."""
-USUAL = 4.0
-"""Logarithm of a side of about 55 pixels, so that sizes are around 0."""
+"""Places are spread over the box times this, so that the outermost ones are near its sides."""
 
 
 class Region(nn.Module):
-    """More about each joint of P people."""
+    """What is seen all over the box of each of P people, as features of their joints."""
 
     grid: Tensor
 
@@ -55,8 +53,8 @@ class Region(nn.Module):
         places = ((low + high) / 2)[:, None] + size[:, None] * self.grid
         seen = looked_up(rows_of(self.project(fine)), fine.shape[2:], images, places).flatten(1)
         # Where the box is from the anchor, in cells of the coarser heads, and how large.
-        lies = torch.cat([(low - anchors) / (4 * STRIDE), (high - anchors) / (4 * STRIDE)], dim=1)
-        lies = torch.cat([lies, size.clamp(min=1).log() - USUAL], dim=1)
+        cell = 4 * STRIDE
+        lies = torch.cat([(low - anchors) / cell, (high - anchors) / cell, log_sides(boxes)], dim=1)
         x = torch.relu(normed(self.norm, self.seen(seen) + self.known(vectors) + self.lies(lies)))
         more: Tensor = self.more(x).unflatten(1, (V, -1))
         return more

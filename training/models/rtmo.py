@@ -47,11 +47,11 @@ class Dense(NamedTuple):
         scores: (n, A) logits.
         boxes: (n, A, 4) pixels.
         visibility: (n, A, V) logits.
-        vectors: (n, A, vector) what the coordinate classifier places joints by.
+        vectors: (n, A, vector) what coordinate classifier and region place joints by.
         proxies: (n, A, V, 2) pixels: joints told directly, by which training chooses anchors; None when deployed.
         heat: (n, V, h / 8, w / 8) logits: whether a joint of anybody can be seen there, by which the finest features
             learn; None when deployed.
-        fine: (n, config.fine, h / 8, w / 8) features for maps and refiner.
+        fine: (n, config.fine, h / 8, w / 8) features for region, maps and refiner.
         anchors: their centres and strides.
     """
 
@@ -249,9 +249,9 @@ class Finder(nn.Module):
 
 
 def merged(network: Rtmo) -> Rtmo:
-    """A copy for evaluation with fewer steps: branches and the norm behind a linear layer become one layer each.
+    """A copy for evaluation with fewer steps: branches become one layer each, and so does the classifier with its norm.
 
-    onnxruntime folds the other norms into their convolutions by itself.
+    onnxruntime folds norms into their convolutions by itself; that of the region, behind a sum, stays.
     """
     copied = copy.deepcopy(network).eval()
     for part in copied.encoder.modules():

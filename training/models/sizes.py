@@ -42,12 +42,12 @@ class RtmoConfig:
             joint_features; 0 leaves that out.
         padding: the bins cover the person's box times this.
         refine: how many times joints, looked for among all cells at stride 8, are moved by what is seen at them there;
-            0 is the reference, which does neither.
+            0 is the reference, which does neither and uses none of what follows.
         region: rows and columns of places in a person's box; by what is seen there its joints are looked for.
         region_features: channels that are looked up there.
         region_inner: channels that they become.
         map_features: channels in which a joint asks cells whether it is there.
-        refine_features: channels that are looked up there.
+        refine_features: channels that are looked up around each joint.
 
     Raises:
         ValueError: a shape that cannot be built; says which.
@@ -96,7 +96,7 @@ class RtmoConfig:
         least = min(*self.region, self.region_features, self.region_inner, self.map_features, self.refine_features)
         if self.refine and least < 1:
             raise ValueError(
-                "region, its features, map_features and refine_features must be at least 1 where refine is"
+                "region, its features and inner channels, map_features and refine_features must be at least 1 where refine is"
             )
 
     def channels(self, base: int) -> int:

@@ -34,9 +34,13 @@ class AugmentParams(Section):
     """Random changes to training pictures; 0 (or factors of 1) turns one off."""
 
     flip: Share = Field(default=0.5, description="share of pictures mirrored, left and right joints swapped")
-    rotation: float = Field(default=0.0, ge=0, le=180, description="degrees either way")
+    rotation: float = Field(
+        default=0.0, ge=0, le=180, description="degrees either way, of pictures that are not put together"
+    )
     scale: tuple[Factor, Factor] = Field(default=(1.0, 1.0), description="size, from and to")
-    shift: Share = Field(default=0.0, description="place, up to this share of the side either way")
+    shift: Share = Field(
+        default=0.0, description="up to this share of the side either way, of pictures that are not put together"
+    )
     colour: Share = Field(default=0.0, description="standard deviation of the logarithm of the brightness")
     mosaic: Share = Field(default=0.0, description="share of pictures put together of two or four")
     mosaic_scale: tuple[Factor, Factor] = Field(
