@@ -96,7 +96,7 @@ class RtmoConfig:
         least = min(*self.region, self.region_features, self.region_inner, self.map_features, self.refine_features)
         if self.refine and least < 1:
             raise ValueError(
-                "region, its features and inner channels, map_features and refine_features must be at least 1 where refine is"
+                "region, its channels, map_features and refine_features must be at least 1 where refine is"
             )
 
     def channels(self, base: int) -> int:
