@@ -59,12 +59,13 @@ def network():
     torch.manual_seed(0)
     net = Rtmo(TINY)
     for name, part in net.named_parameters():
-        if "moves" in name or ".score." in name or "region.more" in name:
+        if "moves" in name or ".score." in name:
             torch.nn.init.normal_(part, std=0.5)
     for part in net.modules():
         if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             part.running_mean.normal_(std=0.1)
             part.running_var.uniform_(0.1, 0.5)
+    torch.nn.init.normal_(net.region.more.weight, std=0.5)
     return net.eval()
 
 
