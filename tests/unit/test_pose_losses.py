@@ -83,9 +83,13 @@ def test_all_losses_are_finite_and_teach():
     assert set(parts) == names
     assert total.item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
     for name, part in net.named_parameters():
-        # Refiner and region begin with zeros at their end, so that at first only these learn; quality is taught later.
+        # Refiner, region and second look begin with zeros at their end, so that at first only these learn; quality is
+        # taught later.
         part_of = name.partition(".")[0]
-        if part_of == "quality" or {"refiner": "moves", "region": "more"}.get(part_of, "") not in name:
+        if (
+            part_of == "quality"
+            or {"refiner": "moves", "region": "more", "second": "more"}.get(part_of, "") not in name
+        ):
             continue
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name

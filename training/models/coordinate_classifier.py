@@ -53,8 +53,7 @@ class Bins(NamedTuple):
         x, y: (P, V, B) logits.
         x_places, y_places: (P, B) where the bins are, pixels.
         deviation: (P, V) expected error as a share of the root of the person's area, in (0.001, 0.1).
-        features: (P, V, joint_features) that were compared with the bins; those of a network with maps know more
-            afterwards, by what is seen in the box (`training.models.region`).
+        features: (P, V, joint_features) that were compared with the bins.
     """
 
     x: Tensor

@@ -44,12 +44,12 @@ class Convolution(nn.Sequential):
         return fuse_conv_bn_eval(convolution, norm)
 
 
-class Bottleneck(nn.Module):
-    """1x1, then 3x3, added to what came in."""
+class Block(nn.Module):
+    """The convolutions of these kernels one after the other, added to what came in."""
 
-    def __init__(self, channels: int, act: str, residual: bool) -> None:
+    def __init__(self, channels: int, kernels: tuple[int, ...], act: str, residual: bool) -> None:
         super().__init__()
-        self.body = nn.Sequential(Convolution(channels, channels, 1, act), Convolution(channels, channels, 3, act))
+        self.body = nn.Sequential(*[Convolution(channels, channels, kernel, act) for kernel in kernels])
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,12 +60,12 @@ class Bottleneck(nn.Module):
 class CrossStage(nn.Module):
     """Half of the channels go through the blocks, the other half past them."""
 
-    def __init__(self, channels: int, blocks: int, act: str, residual: bool = True) -> None:
+    def __init__(self, channels: int, blocks: int, kernels: tuple[int, ...], act: str, residual: bool = True) -> None:
         super().__init__()
         half = channels // 2
         self.through = Convolution(channels, half, 1, act)
         self.past = Convolution(channels, half, 1, act)
-        self.blocks = nn.Sequential(*[Bottleneck(half, act, residual) for _ in range(blocks)])
+        self.blocks = nn.Sequential(*[Block(half, kernels, act, residual) for _ in range(blocks)])
         self.last = Convolution(2 * half, channels, 1, act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class CspDarknet(nn.Module):
             if coarsest and config.pyramid:
                 layers.append(SpatialPyramid(widths[i + 1], act))
             if blocks:
-                layers.append(CrossStage(widths[i + 1], blocks, act, residual=not coarsest))
+                layers.append(CrossStage(widths[i + 1], blocks, config.kernels, act, residual=not coarsest))
             self.stages.append(nn.Sequential(*layers))
 
     def forward(self, images: Tensor) -> list[Tensor]:

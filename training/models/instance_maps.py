@@ -9,6 +9,7 @@ Axes: n images, P found people, V joints, C channels, B bins, h and w rows and c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -61,13 +62,14 @@ class InstanceMaps(nn.Module):
         self.trust = nn.Parameter(torch.ones(V))
         self.scale = c**-0.5
 
-    def forward(self, fine: Tensor, images: Tensor, bins: Bins, each: int | None = None) -> Maps:
+    def forward(self, fine: Tensor, images: Tensor, bins: Bins, features: Tensor, each: int | None = None) -> Maps:
         """Look for the joints of P people.
 
         Args:
             fine: (n, fine, h, w) features; at least 3 rows and columns.
             images: (P,) which of the n images each person is in, rising.
             bins: what the classifier says of them.
+            features: (P, V, joint_features) what is known of each joint.
             each: how many people each image has, where all have as many; images are taken together then, which is what
                 a graph of any number of images needs, and else one after the other.
 
@@ -75,20 +77,28 @@ class InstanceMaps(nn.Module):
             ValueError: `images` does not rise, so that people would be looked for in each other's pictures.
         """
         keys = self.keys(fine)
-        queries = self.queries(bins.features) * self.scale
         rows = self._told(bins.y, bins.y_places, fine.shape[2])
         columns = self._told(bins.x, bins.x_places, fine.shape[3])
+        return self._look(keys, rows, columns, images, features, each)
+
+    def again(self, maps: Maps, images: Tensor, features: Tensor, each: int | None = None) -> Maps:
+        """Look for the same joints once more, by `features` (P, V, joint_features) that know more of them."""
+        return self._look(maps.keys, maps.rows, maps.columns, images, features, each)
+
+    def _look(
+        self, keys: Tensor, rows: Tensor, columns: Tensor, images: Tensor, features: Tensor, each: int | None
+    ) -> Maps:
+        queries = self.queries(features) * self.scale
         asked = [part.flatten(0, 1) for part in (queries, rows, columns)]
         if each is not None:
-            found = _found(*[part.unflatten(0, (-1, each * V)) for part in asked], keys)
+            found = _found([(*[part.unflatten(0, (-1, each * V)) for part in asked], keys)])
         else:
             if (images[1:] < images[:-1]).any():
                 raise ValueError(f"images must rise: {images.tolist()}")
             # The maps of one image stay in the processor's cache, those of a batch do not.
-            counts = (torch.bincount(images, minlength=len(fine)) * V).tolist()
+            counts = (torch.bincount(images, minlength=len(keys)) * V).tolist()
             parts = zip(*[part.split(counts) for part in asked], keys, strict=True)
-            of_images = [_found(*[asked_of_one[None] for asked_of_one in part]) for part in parts]
-            found = [torch.cat(part, dim=1) for part in zip(*of_images, strict=True)]
+            found = _found([tuple(asked_of_one[None] for asked_of_one in part) for part in parts])
         joints, peak, total = (part.reshape(-1, V, *part.shape[2:]) for part in found)
         return Maps(joints, peak, total, queries, keys, rows, columns)
 
@@ -127,31 +137,42 @@ def log_likelihood(maps: Maps, images: Tensor, joints: Tensor) -> Tensor:
     return said - maps.total
 
 
-def _found(queries: Tensor, rows: Tensor, columns: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Joints (b, Q, 2), peaks and totals (b, Q) of Q joints in each of b images.
+def _found(groups: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Joints (b, Q, 2), peaks and totals (b, Q) of all groups, one after the other along Q.
 
     Args:
-        queries: (b, Q, C).
-        rows: (b, Q, h).
-        columns: (b, Q, w).
-        keys: (b, C, h, w).
+        groups: queries (b, Q, C), rows (b, Q, h), columns (b, Q, w) and keys (b, C, h, w) of Q joints in each of b
+            images; Q alone may differ.
     """
-    h, w = keys.shape[2:]
-    logits = torch.bmm(queries, keys.flatten(2)) + (rows[..., :, None] + columns[..., None, :]).flatten(2)
-    best = logits.argmax(dim=2)
-    most = logits.gather(2, best[..., None]).detach()
-    # torch.logsumexp would do, but onnxruntime takes 1.4 ms for it, and 0.4 ms for its parts.
-    total = most[..., 0] + (logits - most).exp().sum(dim=2).log()
+    h, w = groups[0][-1].shape[2:]
+    logits, rows, columns, totals = zip(*[_everywhere(*group) for group in groups], strict=True)
+    total = torch.cat(totals, dim=1)
     with torch.no_grad():
-        row = torch.div(best, w, rounding_mode="floor")
-        column = best - row * w  # the exporter cannot take the rest of a division by a size that may be any
-        row = (row - AROUND // 2).clamp(0, h - AROUND)
-        column = (column - AROUND // 2).clamp(0, w - AROUND)
-        steps = torch.arange(AROUND, device=keys.device)
-        cells = (row[..., None, None] + steps[:, None]) * w + column[..., None, None] + steps
-        around = logits.gather(2, cells.flatten(2))
+        row = (torch.cat(rows, dim=1) - AROUND // 2).clamp(0, h - AROUND)
+        column = (torch.cat(columns, dim=1) - AROUND // 2).clamp(0, w - AROUND)
+        steps = torch.arange(AROUND, device=row.device)
+        cells = ((row[..., None, None] + steps[:, None]) * w + column[..., None, None] + steps).flatten(2)
+        parts = zip(logits, cells.split([one.shape[1] for one in rows], dim=1), strict=True)
+        around = torch.cat([of_one.flatten(2).gather(2, there) for of_one, there in parts], dim=1)
         peak = torch.logsumexp(around, dim=2) - total
         share = torch.softmax(around, dim=2).unflatten(2, (AROUND, AROUND))
         x = column + 0.5 + (share.sum(dim=2) * steps).sum(dim=2)
         y = row + 0.5 + (share.sum(dim=3) * steps).sum(dim=2)
     return torch.stack([x, y], dim=2) * STRIDE, peak, total
+
+
+def _everywhere(queries: Tensor, rows: Tensor, columns: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logarithms (b, Q, h, w) of how likely cells are but for the total; row and column of the likeliest cell, and the
+    total (b, Q).
+    """
+    seen = torch.bmm(queries, keys.flatten(2)).unflatten(2, keys.shape[2:])
+    logits = seen + (rows[..., :, None] + columns[..., None, :])
+    with torch.no_grad():
+        # The row, then the cell in it: onnxruntime takes a quarter of a millisecond to look through all cells at once.
+        row = logits.amax(dim=3).argmax(dim=2)
+        line = logits.gather(2, row[..., None, None].expand(-1, -1, 1, logits.shape[3]))[:, :, 0]
+        column = line.argmax(dim=2)
+        most = line.amax(dim=2)
+    # torch.logsumexp would do, but onnxruntime takes 1.4 ms for it, and 0.4 ms for its parts.
+    total = most + (logits - most[..., None, None]).flatten(2).exp().sum(dim=2).log()
+    return logits, row, column, total

@@ -38,20 +38,26 @@ class Region(nn.Module):
         nn.init.zeros_(self.more.weight)  # begins as nothing more
         nn.init.zeros_(self.more.bias)
 
-    def forward(self, fine: Tensor, images: Tensor, boxes: Tensor, anchors: Tensor, vectors: Tensor) -> Tensor:
+    def rows(self, fine: Tensor) -> Tensor:
+        """(n * h * w, region_features) all that can be looked up in features (n, fine, h, w) at stride 8."""
+        return rows_of(self.project(fine))
+
+    def forward(
+        self, rows: Tensor, size: torch.Size, images: Tensor, boxes: Tensor, anchors: Tensor, vectors: Tensor
+    ) -> Tensor:
         """(P, V, joint_features) that are added to what the classifier knows of each joint.
 
         Args:
-            fine: (n, fine, h, w) features at stride 8.
+            rows: what can be looked up.
+            size: h and w of it.
             images: (P,) which of the n images each person is in.
             boxes: (P, 4) x1, y1, x2, y2.
             anchors: (P, 2) centres of the anchors that found them.
             vectors: (P, vector) what these say of the pose.
         """
         low, high = boxes[:, :2], boxes[:, 2:]
-        size = high - low
-        places = ((low + high) / 2)[:, None] + size[:, None] * self.grid
-        seen = looked_up(rows_of(self.project(fine)), fine.shape[2:], images, places).flatten(1)
+        places = ((low + high) / 2)[:, None] + (high - low)[:, None] * self.grid
+        seen = looked_up(rows, size, images, places).flatten(1)
         # Where the box is from the anchor, in cells of the coarser heads, and how large.
         cell = 4 * STRIDE
         lies = torch.cat([(low - anchors) / cell, (high - anchors) / cell, log_sides(boxes)], dim=1)

@@ -24,6 +24,7 @@ from training.models.instance_maps import InstanceMaps, Maps
 from training.models.quality import Quality
 from training.models.refiner import Refined, Refiner, looked_up
 from training.models.region import Region
+from training.models.second_look import SecondLook
 from training.models.sizes import RtmoConfig
 
 STRIDES = (16, 32)
@@ -70,15 +71,15 @@ class Placed(NamedTuple):
 
     Attributes:
         bins: of the coordinate classifier.
-        guesses: (P, V, 2) each: the maps', then the refiner's, or without these the classifier's alone; the last one is
-            the answer.
-        maps: where there is a refiner.
+        guesses: (P, V, 2) each: of each look at the maps, then the refiner's, or without these the classifier's alone;
+            the last one is the answer.
+        looks: at the instance maps, the first and the second, where there is a refiner.
         refined: where there is a refiner.
     """
 
     bins: Bins
     guesses: list[Tensor]
-    maps: Maps | None
+    looks: list[Maps]
     refined: Refined | None
 
 
@@ -126,6 +127,7 @@ class Rtmo(nn.Module):
         self.classifier = CoordinateClassifier(config)
         self.region = Region(config) if config.refine else None
         self.maps = InstanceMaps(config) if config.refine else None
+        self.second = SecondLook(config) if config.refine else None
         self.refiner = Refiner(config) if config.refine else None
         self.quality = Quality(config) if config.refine else None
 
@@ -172,12 +174,15 @@ class Rtmo(nn.Module):
         vectors = dense.vectors.flatten(0, 1).index_select(0, rows)
         centres = dense.anchors.centres.index_select(0, anchors)
         bins = self.classifier(vectors, boxes, centres)
-        if self.region is None or self.maps is None or self.refiner is None:
-            return Placed(bins, [bins.joints()], None, None)
-        bins = bins._replace(features=bins.features + self.region(dense.fine, images, boxes, centres, vectors))
-        maps = self.maps(dense.fine, images, bins, each)
-        refined = self.refiner(dense.fine, images, boxes, maps.joints, bins.features)
-        return Placed(bins, [maps.joints, *refined.guesses], maps, refined)
+        if self.region is None or self.maps is None or self.second is None or self.refiner is None:
+            return Placed(bins, [bins.joints()], [], None)
+        rows, size = self.region.rows(dense.fine), dense.fine.shape[2:]
+        features = bins.features + self.region(rows, size, images, boxes, centres, vectors)
+        first = self.maps(dense.fine, images, bins, features, each)
+        features = features + self.second(rows, size, images, boxes, first.joints, vectors)
+        second = self.maps.again(first, images, features, each)
+        refined = self.refiner(dense.fine, images, boxes, second.joints, features)
+        return Placed(bins, [first.joints, second.joints, *refined.guesses], [first, second], refined)
 
     def score(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
         """(P,) in [0, 1], how sure to be of those whom `place` placed at these anchors.
@@ -194,14 +199,13 @@ class Rtmo(nn.Module):
     def expected(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
         """(P,) logits of the OKS that joints which `place` placed are expected to reach; needs a refiner."""
         assert self.quality is not None
-        assert placed.maps is not None
         assert placed.refined is not None
         rows = images * dense.scores.shape[1] + anchors
         there = looked_up(placed.refined.rows, dense.fine.shape[2:], images, placed.guesses[-1])
         logits: Tensor = self.quality(
             torch.cat([placed.refined.known, there], dim=2),
             placed.bins.deviation,
-            placed.maps.peak,
+            placed.looks[-1].peak,
             dense.visibility.flatten(0, 1).index_select(0, rows),
             dense.scores.flatten().index_select(0, rows),
             dense.boxes.flatten(0, 1).index_select(0, rows),

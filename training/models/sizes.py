@@ -21,6 +21,7 @@ class RtmoConfig:
         width: factor on the channels of backbone (64 to 1024 at 1) and heads (256).
         stem: width of the first convolution in pixels, 6 or 3; the reference's is one of 6.
         blocks: of each of the backbone's four stages; 0 leaves only the convolution that halves the size.
+        kernels: sides of the convolutions of one of these blocks; the reference's are 1 and 3.
         pyramid: whether the coarsest stage pools over growing places, as the reference does before its attention.
         hidden: channels of the levels at strides 16 and 32 inside the encoder.
         fine: channels of the level at stride 8 there.
@@ -45,7 +46,8 @@ class RtmoConfig:
             0 is the reference, which does neither and uses none of what follows.
         region: rows and columns of places in a person's box; by what is seen there its joints are looked for.
         region_features: channels that are looked up there.
-        region_inner: channels that they become.
+        region_inner: channels that they become, and what is seen at the joints themselves, before they are looked for
+            a second time.
         map_features: channels in which a joint asks cells whether it is there.
         refine_features: channels that are looked up around each joint.
 
@@ -56,6 +58,7 @@ class RtmoConfig:
     width: float = 0.25
     stem: Literal[3, 6] = 3
     blocks: tuple[int, int, int, int] = (0, 3, 3, 2)
+    kernels: tuple[int, ...] = (3,)
     pyramid: bool = False
     hidden: int = 128
     fine: int = 64
@@ -121,6 +124,7 @@ def _reference(width: float, depth: float) -> RtmoConfig:
         width=width,
         stem=6,
         blocks=(deep(3), deep(9), deep(9), deep(3)),
+        kernels=(1, 3),
         pyramid=True,
         hidden=256,
         fine=256,

@@ -56,18 +56,20 @@ def losses(
         assert dense.proxies is not None
         told = oks(dense.proxies[at], *truth)
         similar = told.detach().clone()
-        guesses = [guess.float() for guess in placed.guesses]
-        reached = [oks(guess, *theirs) for guess in guesses[1:] or guesses]
+        # Where a look at the maps says has no history.
+        guesses = [guess.float() for guess in placed.guesses[len(placed.looks) :]]
+        reached = [oks(guess, *theirs) for guess in guesses]
         similar[best] = reached[-1].detach()
         wanted[at] = similar**weights.power
         parts["box"] = (1 - iou(dense.boxes[at], targets.boxes[whom]).square()).mean()
         parts["proxy"] = (1 - told).mean()
         parts["bins"] = bins_loss(placed.bins, theirs[0], teaches[best], theirs[2])
         far = [distance_loss(dense.proxies[at], truth[0], teaches, truth[2])]
-        if placed.maps is not None:
-            parts["maps"] = maps_loss(placed.maps, chosen.images[best], theirs[0], teaches[best])
+        if placed.looks:
+            looks = [maps_loss(look, chosen.images[best], theirs[0], teaches[best]) for look in placed.looks]
+            parts["maps"] = torch.stack(looks).mean()
             parts["oks"] = torch.stack([1 - one for one in reached]).mean()
-            far += [distance_loss(guess, theirs[0], teaches[best], theirs[2]) for guess in guesses[1:]]
+            far += [distance_loss(guess, theirs[0], teaches[best], theirs[2]) for guess in guesses]
         parts["distance"] = torch.stack(far).mean()
         parts["visibility"] = visibility_loss(
             dense.visibility[at], targets.labelled[whom], weights.unlabelled_is_hidden
