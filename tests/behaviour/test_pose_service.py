@@ -65,7 +65,8 @@ def network():
         if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             part.running_mean.normal_(std=0.1)
             part.running_var.uniform_(0.1, 0.5)
-    torch.nn.init.normal_(net.region.more.weight, std=0.5)
+    for part in (net.region, net.second_look):
+        torch.nn.init.normal_(part.more.weight, std=0.5)
     return net.eval()
 
 

@@ -68,6 +68,16 @@ def test_the_peak_is_what_is_likely_around_the_likeliest_cell(corner):
     torch.testing.assert_close(flat.peak, torch.full((1, V), math.log(9 / (W * H))), rtol=0, atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("cells", "first"),
+    [(((6, 2), (1, 5)), (6, 2)), (((1, 5), (6, 2)), (6, 2)), (((8, 3), (2, 3)), (2, 3)), (((0, 7), (9, 0)), (9, 0))],
+)
+def test_of_equally_likely_cells_it_is_the_first_one_row_by_row(cells, first):
+    found = look(looking_for(), picture(*[(*cell, 1.0) for cell in cells]), [0], bins())
+    expected = torch.tensor([(first[0] + 0.5) * STRIDE, (first[1] + 0.5) * STRIDE])
+    torch.testing.assert_close(found.joints, expected.expand(1, V, 2), rtol=0, atol=0.01)
+
+
 @pytest.mark.parametrize(("right", "x"), [(0.0, 36.0), (1.0, 40.0), (0.95, None)])
 def test_between_two_cells_by_how_likely_they_are(right, x):
     found = look(looking_for(), picture((4, 3, 1.0), (5, 3, right)), [0], bins())

@@ -88,7 +88,7 @@ def test_all_losses_are_finite_and_teach():
         part_of = name.partition(".")[0]
         if (
             part_of == "quality"
-            or {"refiner": "moves", "region": "more", "second": "more"}.get(part_of, "") not in name
+            or {"refiner": "moves", "region": "more", "second_look": "more"}.get(part_of, "") not in name
         ):
             continue
         assert part.grad is not None, name
@@ -229,7 +229,19 @@ def test_maps_are_taught_where_joints_are_in_the_picture(place, weight, taught):
     maps = _maps()
     maps.total[0, 6:] = 1e6  # of joints that teach nothing
     expected = math.log(80) if taught else 0.0
-    assert maps_loss(maps, torch.tensor([0]), joints, teaches).item() == pytest.approx(expected)
+    assert maps_loss([maps], torch.tensor([0]), joints, teaches).item() == pytest.approx(expected)
+
+
+def test_maps_are_taught_by_the_mean_of_all_looks():
+    torch.manual_seed(0)
+    one, other = (
+        _maps()._replace(queries=torch.randn(1, V, 3), keys=torch.ones(1, 3, 8, 10), total=torch.rand(1, V))
+        for _ in range(2)
+    )
+    given = torch.tensor([0]), torch.full((1, V, 2), 40.0), torch.ones(1, V)
+    alone = [maps_loss([look], *given) for look in (one, other)]
+    assert abs(alone[0] - alone[1]) > 0.01
+    torch.testing.assert_close(maps_loss([one, other], *given), sum(alone) / 2)
 
 
 def test_hidden_joints_teach_less_and_those_without_label_nothing():

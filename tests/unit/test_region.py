@@ -34,8 +34,8 @@ def showing(channel, config=CONFIG):
 def said(region, boxes, images=(0,), anchors=(80.0, 48.0)):
     n = len(boxes)
     vectors = torch.zeros(n, CONFIG.vector)
-    rows = region.rows(ramp())
-    return region(rows, (H, W), torch.tensor(images), torch.tensor(boxes), torch.tensor([anchors] * n), vectors)
+    table = region.table(ramp())
+    return region(table, (H, W), torch.tensor(images), torch.tensor(boxes), torch.tensor([anchors] * n), vectors)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,15 @@ TINY = RtmoConfig(
     refine_features=4,
 )
 FULL = replace(  # everything the reference has, small
-    TINY, stem=6, blocks=(1, 1, 1, 1), pyramid=True, activation="silu", branches=True, head_groups=2, refine=0
+    TINY,
+    stem=6,
+    blocks=(1, 1, 1, 1),
+    kernels=(1, 3),
+    pyramid=True,
+    activation="silu",
+    branches=True,
+    head_groups=2,
+    refine=0,
 )
 IDENTITY = [TINY, FULL, replace(TINY, attention_heads=0, joint_expansion=0)]
 
@@ -57,7 +65,7 @@ def network(config=TINY, seed=0):
     torch.manual_seed(seed)
     net = Rtmo(config)
     for name, part in net.named_parameters():  # an untrained network says nearly the same everywhere
-        if any(end in name for end in ("moves", ".score.", "quality.answer", "region.more", "second.more")):
+        if any(end in name for end in ("moves", ".score.", "quality.answer", "region.more", "second_look.more")):
             torch.nn.init.normal_(part, std=0.5)
     for part in net.modules():
         if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -111,6 +119,8 @@ def test_first_and_last_layers_are_no_inner_ones():
         {"blocks": (0, 0, -1, 0)},
         {"refine": -1},
         {"map_features": 0},
+        {"kernels": ()},
+        {"kernels": (1, 2)},
         {"region": (3, 0)},
         {"region_features": 0},
         {"region_inner": 0},
@@ -135,7 +145,8 @@ def test_what_anchors_say(config):
     assert dense.fine.shape == (2, config.fine, 16, 24)
     assert (dense.boxes[..., 2:] > dense.boxes[..., :2]).all()
     placed = net.place(dense, torch.tensor([0, 1, 1]), torch.tensor([3, 0, 119]))
-    assert [guess.shape for guess in placed.guesses] == [(3, V, 2)] * ((2 + config.refine) if config.refine else 1)
+    assert [guess.shape for guess in placed.guesses] == [(3, V, 2)] * max(1, config.refine)
+    assert len(placed.looks) == (2 if config.refine else 0)
 
 
 def test_the_expected_place_and_its_gradient_are_exact_under_autocast():
@@ -179,11 +190,11 @@ def test_every_parameter_learns_and_finitely(config, people):
     for name, part in net.named_parameters():
         assert part.grad is not None, name
         assert torch.isfinite(part.grad).all(), name
-        if name.startswith(("maps", "region", "second")):
+        if name.startswith(("maps", "region", "second_look")):
             assert part.grad.abs().max() > 1e-6, name
 
 
-@pytest.mark.parametrize(("part", "looks"), [("region", (0, 1)), ("second", (1,))])
+@pytest.mark.parametrize(("part", "looks"), [("region", (0, 1)), ("second_look", (1,))])
 def test_what_is_seen_in_the_box_and_at_the_joints_moves_looks_and_refiner_and_no_bins(part, looks):
     net, at = network().eval(), (torch.tensor([0, 1]), torch.tensor([3, 7]))
     known = []

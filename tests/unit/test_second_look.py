@@ -70,10 +70,27 @@ def test_a_box_without_size_is_no_trouble():
     assert torch.isfinite(said(showing(lies=0), box=(50.0, 50.0, 50.0, 50.0))).all()
 
 
-def test_where_joints_were_found_is_not_what_it_teaches():
+def test_it_knows_what_the_anchor_says():
+    look = showing()
+    with torch.no_grad():
+        look.known.weight[0, 3] = 1
+    vectors = torch.zeros(1, CONFIG.vector)
+    vectors[0, 3] = 2.5
+    found = look(rows_of(ramp()), (H, W), torch.tensor([0]), torch.tensor([BOX]), joints(), vectors)
+    torch.testing.assert_close(found, torch.full((1, V, 1), 2.5), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("people", [1, 3])
+def test_where_joints_were_found_is_not_what_it_teaches(people):
+    torch.manual_seed(0)
     look = SecondLook(CONFIG).train()
     torch.nn.init.normal_(look.more.weight)
-    places = joints(3).clone().requires_grad_()
-    said(look, images=(0, 1, 1), places=places).sum().backward()
+    places = (torch.rand(people, V, 2) * 90).requires_grad_()
+    vectors = torch.randn(people, CONFIG.vector, requires_grad=True)
+    images, boxes = torch.zeros(people, dtype=torch.long), torch.tensor([BOX] * people)
+    look(rows_of(ramp()), (H, W), images, boxes, places, vectors).square().sum().backward()
     assert places.grad is None
-    assert all(torch.isfinite(part.grad).all() for part in look.parameters())
+    assert torch.isfinite(vectors.grad).all()
+    for name, part in look.named_parameters():
+        assert torch.isfinite(part.grad).all(), name
+        assert part.grad.abs().max() > 0, name

@@ -45,7 +45,7 @@ class Convolution(nn.Sequential):
 
 
 class Block(nn.Module):
-    """The convolutions of these kernels one after the other, added to what came in."""
+    """Convolutions of these kernels one after the other, added to what came in where it is `residual`."""
 
     def __init__(self, channels: int, kernels: tuple[int, ...], act: str, residual: bool) -> None:
         super().__init__()

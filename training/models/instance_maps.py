@@ -3,7 +3,8 @@
 An anchor tells joints from one cell, and is far off where a limb goes where few go; the refiner looks only around what
 it is given. So each joint of a person asks every cell at stride 8 whether it is there, and the classifier's bins say
 how likely it is that far along x and along y. The idea is that of Mao et al. 2021, "FCPose": heat maps of one person
-alone, by what is known of the person. Here it is one look of a query at all cells instead of convolutions.
+alone, by what is known of the person. Here a query looks at all cells instead of convolutions, and then once more, by
+what is seen where it found something.
 Axes: n images, P found people, V joints, C channels, B bins, h and w rows and columns of cells at stride 8.
 """
 
@@ -145,14 +146,14 @@ def _found(groups: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor
             images; Q alone may differ.
     """
     h, w = groups[0][-1].shape[2:]
-    logits, rows, columns, totals = zip(*[_everywhere(*group) for group in groups], strict=True)
+    logits, best_rows, best_columns, totals = zip(*[_everywhere(*group) for group in groups], strict=True)
     total = torch.cat(totals, dim=1)
     with torch.no_grad():
-        row = (torch.cat(rows, dim=1) - AROUND // 2).clamp(0, h - AROUND)
-        column = (torch.cat(columns, dim=1) - AROUND // 2).clamp(0, w - AROUND)
+        row = (torch.cat(best_rows, dim=1) - AROUND // 2).clamp(0, h - AROUND)
+        column = (torch.cat(best_columns, dim=1) - AROUND // 2).clamp(0, w - AROUND)
         steps = torch.arange(AROUND, device=row.device)
         cells = ((row[..., None, None] + steps[:, None]) * w + column[..., None, None] + steps).flatten(2)
-        parts = zip(logits, cells.split([one.shape[1] for one in rows], dim=1), strict=True)
+        parts = zip(logits, cells.split([one.shape[1] for one in best_rows], dim=1), strict=True)
         around = torch.cat([of_one.flatten(2).gather(2, there) for of_one, there in parts], dim=1)
         peak = torch.logsumexp(around, dim=2) - total
         share = torch.softmax(around, dim=2).unflatten(2, (AROUND, AROUND))

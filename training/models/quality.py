@@ -38,7 +38,7 @@ class Quality(nn.Module):
         Args:
             seen: (P, V, 3 * refine_features) what the refiner's last step went by, and what is at its answer.
             deviation: (P, V) of the classifier.
-            peak: (P, V) of the instance maps.
+            peak: (P, V) of the last look at the instance maps.
             visibility: (P, V) logits.
             scores: (P,) logits of the anchors.
             boxes: (P, 4) x1, y1, x2, y2.

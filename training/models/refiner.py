@@ -64,7 +64,7 @@ class Refiner(nn.Module):
             images: (P,) which of the n images each person is in.
             boxes: (P, 4) x1, y1, x2, y2.
             joints: (P, V, 2) first guess.
-            features: (P, V, joint_features) of classifier and region: which joint it is, and of whom.
+            features: (P, V, joint_features) of classifier, region and second look: which joint it is, and of whom.
         """
         rows, size = rows_of(self.project(fine)), fine.shape[2:]
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

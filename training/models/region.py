@@ -3,7 +3,7 @@
 An anchor tells everything of a person from one cell at stride 16 or 32. What is seen at places all over the box, on
 finer features, tells more of each joint, and tells it alike whichever anchor found the person. The idea is
 that of Girshick 2015, "Fast R-CNN" (features of one size from a box of any), read at places instead of pooled.
-Axes: P found people, V joints.
+Axes: n images, P found people, V joints, h and w rows and columns of cells at stride 8.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.models.coordinate_classifier import V, normed
+from training.models.person_features import PersonFeatures
 from training.models.refiner import STRIDE, log_sides, looked_up, rows_of
 from training.models.sizes import RtmoConfig
 
@@ -19,36 +19,29 @@ REACH = 1.15
 """Places are spread over the box times this, so that the outermost ones are near its sides."""
 
 
-class Region(nn.Module):
+class Region(PersonFeatures):
     """What is seen all over the box of each of P people, as features of their joints."""
 
     grid: Tensor
 
     def __init__(self, config: RtmoConfig) -> None:
-        super().__init__()
-        c, inner = config.region_features, config.region_inner
-        # No biases before the norm, which takes them away again, and no loss would see them.
-        self.project = nn.Conv2d(config.fine, c, 1, bias=False)
-        self.register_buffer("grid", grid_of(*config.region), persistent=False)
-        self.seen = nn.Linear(len(self.grid) * c, inner, bias=False)
-        self.known = nn.Linear(config.vector, inner, bias=False)
-        self.lies = nn.Linear(6, inner, bias=False)
-        self.norm = nn.BatchNorm1d(inner)
-        self.more = nn.Linear(inner, V * config.joint_features)
-        nn.init.zeros_(self.more.weight)  # begins as nothing more
-        nn.init.zeros_(self.more.bias)
+        grid = grid_of(*config.region)
+        super().__init__(seen=len(grid) * config.region_features, lies=6, config=config)
+        # Without a bias, as the norm would take it away again.
+        self.project = nn.Conv2d(config.fine, config.region_features, 1, bias=False)
+        self.register_buffer("grid", grid, persistent=False)
 
-    def rows(self, fine: Tensor) -> Tensor:
+    def table(self, fine: Tensor) -> Tensor:
         """(n * h * w, region_features) all that can be looked up in features (n, fine, h, w) at stride 8."""
         return rows_of(self.project(fine))
 
     def forward(
-        self, rows: Tensor, size: torch.Size, images: Tensor, boxes: Tensor, anchors: Tensor, vectors: Tensor
+        self, table: Tensor, size: torch.Size, images: Tensor, boxes: Tensor, anchors: Tensor, vectors: Tensor
     ) -> Tensor:
         """(P, V, joint_features) that are added to what the classifier knows of each joint.
 
         Args:
-            rows: what can be looked up.
+            table: (n * h * w, region_features) what can be looked up.
             size: h and w of it.
             images: (P,) which of the n images each person is in.
             boxes: (P, 4) x1, y1, x2, y2.
@@ -57,13 +50,11 @@ class Region(nn.Module):
         """
         low, high = boxes[:, :2], boxes[:, 2:]
         places = ((low + high) / 2)[:, None] + (high - low)[:, None] * self.grid
-        seen = looked_up(rows, size, images, places).flatten(1)
+        seen = looked_up(table, size, images, places).flatten(1)
         # Where the box is from the anchor, in cells of the coarser heads, and how large.
         cell = 4 * STRIDE
         lies = torch.cat([(low - anchors) / cell, (high - anchors) / cell, log_sides(boxes)], dim=1)
-        x = torch.relu(normed(self.norm, self.seen(seen) + self.known(vectors) + self.lies(lies)))
-        more: Tensor = self.more(x).unflatten(1, (V, -1))
-        return more
+        return self.told(seen, vectors, lies)
 
 
 def grid_of(rows: int, columns: int) -> Tensor:

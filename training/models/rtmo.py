@@ -48,7 +48,7 @@ class Dense(NamedTuple):
         scores: (n, A) logits.
         boxes: (n, A, 4) pixels.
         visibility: (n, A, V) logits.
-        vectors: (n, A, vector) what coordinate classifier and region place joints by.
+        vectors: (n, A, vector) what coordinate classifier, region and second look place joints by.
         proxies: (n, A, V, 2) pixels: joints told directly, by which training chooses anchors; None when deployed.
         heat: (n, V, h / 8, w / 8) logits: whether a joint of anybody can be seen there, by which the finest features
             learn; None when deployed.
@@ -71,8 +71,7 @@ class Placed(NamedTuple):
 
     Attributes:
         bins: of the coordinate classifier.
-        guesses: (P, V, 2) each: of each look at the maps, then the refiner's, or without these the classifier's alone;
-            the last one is the answer.
+        guesses: (P, V, 2) each: the refiner's, or without one the classifier's alone; the last one is the answer.
         looks: at the instance maps, the first and the second, where there is a refiner.
         refined: where there is a refiner.
     """
@@ -127,7 +126,7 @@ class Rtmo(nn.Module):
         self.classifier = CoordinateClassifier(config)
         self.region = Region(config) if config.refine else None
         self.maps = InstanceMaps(config) if config.refine else None
-        self.second = SecondLook(config) if config.refine else None
+        self.second_look = SecondLook(config) if config.refine else None
         self.refiner = Refiner(config) if config.refine else None
         self.quality = Quality(config) if config.refine else None
 
@@ -174,15 +173,15 @@ class Rtmo(nn.Module):
         vectors = dense.vectors.flatten(0, 1).index_select(0, rows)
         centres = dense.anchors.centres.index_select(0, anchors)
         bins = self.classifier(vectors, boxes, centres)
-        if self.region is None or self.maps is None or self.second is None or self.refiner is None:
+        if self.region is None or self.maps is None or self.second_look is None or self.refiner is None:
             return Placed(bins, [bins.joints()], [], None)
-        rows, size = self.region.rows(dense.fine), dense.fine.shape[2:]
-        features = bins.features + self.region(rows, size, images, boxes, centres, vectors)
+        table, size = self.region.table(dense.fine), dense.fine.shape[2:]
+        features = bins.features + self.region(table, size, images, boxes, centres, vectors)
         first = self.maps(dense.fine, images, bins, features, each)
-        features = features + self.second(rows, size, images, boxes, first.joints, vectors)
+        features = features + self.second_look(table, size, images, boxes, first.joints, vectors)
         second = self.maps.again(first, images, features, each)
         refined = self.refiner(dense.fine, images, boxes, second.joints, features)
-        return Placed(bins, [first.joints, second.joints, *refined.guesses], [first, second], refined)
+        return Placed(bins, refined.guesses, [first, second], refined)
 
     def score(self, dense: Dense, images: Tensor, anchors: Tensor, placed: Placed) -> Tensor:
         """(P,) in [0, 1], how sure to be of those whom `place` placed at these anchors.
@@ -255,7 +254,8 @@ class Finder(nn.Module):
 def merged(network: Rtmo) -> Rtmo:
     """A copy for evaluation with fewer steps: branches become one layer each, and so does the classifier with its norm.
 
-    onnxruntime folds norms into their convolutions by itself; that of the region, behind a sum, stays.
+    onnxruntime folds norms into their convolutions by itself; those of region and second look, behind sums,
+    stay.
     """
     copied = copy.deepcopy(network).eval()
     for part in copied.encoder.modules():

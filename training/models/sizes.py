@@ -3,7 +3,7 @@
 Kept free of torch, so that reading parameters costs nothing.
 Source of `t`, `s`, `m`, `l`: Lu et al. 2024, "RTMO: Towards High-Performance One-Stage Real-Time Multi-Person Pose
 Estimation", and the configurations published with it. `micro` is our own, for a CPU: without the
-attentions, which makes it faster.
+attentions and with one convolution a block, which makes it faster.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class RtmoConfig:
         refine: how many times joints, looked for among all cells at stride 8, are moved by what is seen at them there;
             0 is the reference, which does neither and uses none of what follows.
         region: rows and columns of places in a person's box; by what is seen there its joints are looked for.
-        region_features: channels that are looked up there.
-        region_inner: channels that they become, and what is seen at the joints themselves, before they are looked for
-            a second time.
+        region_features: channels that are looked up there, and for a second look at the joints.
+        region_inner: channels that all that is seen of one person becomes in between, in each of both.
         map_features: channels in which a joint asks cells whether it is there.
         refine_features: channels that are looked up around each joint.
 
@@ -96,6 +95,8 @@ class RtmoConfig:
             raise ValueError("width, padding, score_convolutions and pose_convolutions must be positive")
         if min(*self.blocks, self.inner_blocks, self.joint_expansion, self.refine) < 0:
             raise ValueError("blocks, inner_blocks, joint_expansion and refine must not be negative")
+        if not self.kernels or any(side < 1 or side % 2 == 0 for side in self.kernels):
+            raise ValueError(f"kernels {self.kernels} must be odd, and one at least")
         least = min(*self.region, self.region_features, self.region_inner, self.map_features, self.refine_features)
         if self.refine and least < 1:
             raise ValueError(

@@ -19,6 +19,8 @@ place, and the joints that are told directly. How well joints are placed is taug
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -56,8 +58,7 @@ def losses(
         assert dense.proxies is not None
         told = oks(dense.proxies[at], *truth)
         similar = told.detach().clone()
-        # Where a look at the maps says has no history.
-        guesses = [guess.float() for guess in placed.guesses[len(placed.looks) :]]
+        guesses = [guess.float() for guess in placed.guesses]
         reached = [oks(guess, *theirs) for guess in guesses]
         similar[best] = reached[-1].detach()
         wanted[at] = similar**weights.power
@@ -66,8 +67,7 @@ def losses(
         parts["bins"] = bins_loss(placed.bins, theirs[0], teaches[best], theirs[2])
         far = [distance_loss(dense.proxies[at], truth[0], teaches, truth[2])]
         if placed.looks:
-            looks = [maps_loss(look, chosen.images[best], theirs[0], teaches[best]) for look in placed.looks]
-            parts["maps"] = torch.stack(looks).mean()
+            parts["maps"] = maps_loss(placed.looks, chosen.images[best], theirs[0], teaches[best])
             parts["oks"] = torch.stack([1 - one for one in reached]).mean()
             far += [distance_loss(guess, theirs[0], teaches[best], theirs[2]) for guess in guesses]
         parts["distance"] = torch.stack(far).mean()
@@ -120,15 +120,20 @@ def bins_loss(bins: Bins, joints: Tensor, teaches: Tensor, areas: Tensor) -> Ten
     return total / (2 * teaches.sum().clamp(min=LEAST))
 
 
-def maps_loss(maps: Maps, images: Tensor, joints: Tensor, teaches: Tensor) -> Tensor:
+def maps_loss(looks: Sequence[Maps], images: Tensor, joints: Tensor, teaches: Tensor) -> Tensor:
     """Negative log-likelihood of the true places (P, V, 2) in `images` (P,) under the instance maps.
 
-    Mean over joints inside the picture by how much they teach; the others have no cell.
+    Mean over looks at the same pictures, and over joints inside the picture by how much they teach; the others have no
+    cell.
     """
-    h, w = maps.keys.shape[2:]
+    h, w = looks[0].keys.shape[2:]
     size = torch.tensor([w, h], device=joints.device) * STRIDE
     teaches = teaches * ((joints >= 0) & (joints <= size)).all(dim=2)
-    return -(log_likelihood(maps, images, joints) * teaches).sum() / teaches.sum().clamp(min=LEAST)
+    # Looks differ by queries and totals, and the likelihood's logarithm is linear in both: one for all of them.
+    queries = torch.stack([look.queries.float() for look in looks]).mean(dim=0)
+    total = torch.stack([look.total for look in looks]).mean(dim=0)
+    likelihood = log_likelihood(looks[0]._replace(queries=queries, total=total), images, joints)
+    return -(likelihood * teaches).sum() / teaches.sum().clamp(min=LEAST)
 
 
 def distance_loss(guess: Tensor, joints: Tensor, teaches: Tensor, areas: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class LossParams(Section):
         box: 1 - IoU^2.
         proxy: 1 - OKS of the joints that anchors tell directly, by which they are chosen.
         bins: negative log-likelihood of the coordinate classifier.
-        maps: negative log-likelihood of the instance maps; nothing for a network without refiner.
+        maps: negative log-likelihood of the instance maps, mean of both looks; nothing for a network without refiner.
         oks: 1 - OKS of the refiner's guesses; nothing for a network without refiner.
         distance: logarithm of the distance of those guesses and of the direct ones: it still pulls where OKS is flat.
         heat: focal, of the maps of joints that can be seen, which are only there in training. Labels that call every
