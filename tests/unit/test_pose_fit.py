@@ -1,5 +1,7 @@
 """Fitting the network that finds people: batches of an epoch, the average, and a GPU that is too small."""
 
+from statistics import median
+
 import numpy as np
 import pytest
 import torch
@@ -58,10 +60,10 @@ def test_the_same_training_gives_the_same_weights(tmp_path):
 
 
 def test_it_learns(tmp_path):
-    history = run(tmp_path, epochs=10).history
-    for part, much in (("loss", 1.0), ("bins", 0.3), ("maps", 1.0)):
-        later = [entry[part] for entry in history[5:-1]]  # the last epoch shows other pictures
-        assert sum(later) / len(later) < history[0][part] - much
+    history = run(tmp_path, epochs=24).history
+    for part, much in (("loss", 2.0), ("bins", 0.3), ("maps", 1.0)):
+        # Of six pictures, so that single epochs vary; the last one shows others.
+        assert median(entry[part] for entry in history[16:-1]) < history[0][part] - much
 
 
 def test_a_training_that_ended_is_not_done_again(tmp_path):
