@@ -86,9 +86,14 @@ def rows_of(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
+def sides(boxes: Tensor) -> Tensor:
+    """(P, 2) width and height of boxes (P, 4), a pixel at least."""
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
+
+
 def log_sides(boxes: Tensor) -> Tensor:
     """(P, 2) logarithms of width and height of boxes (P, 4), less that of a side of about 55 pixels: around 0."""
-    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=1).log() - USUAL
+    return sides(boxes).log() - USUAL
 
 
 def looked_up(rows: Tensor, size: torch.Size, images: Tensor, places: Tensor) -> Tensor:

@@ -254,8 +254,7 @@ class Finder(nn.Module):
 def merged(network: Rtmo) -> Rtmo:
     """A copy for evaluation with fewer steps: branches become one layer each, and so does the classifier with its norm.
 
-    onnxruntime folds norms into their convolutions by itself; those of region and second look, behind sums,
-    stay.
+    onnxruntime folds norms into their convolutions by itself; those of region and second look, behind sums, stay.
     """
     copied = copy.deepcopy(network).eval()
     for part in copied.encoder.modules():

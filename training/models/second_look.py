@@ -14,11 +14,8 @@ from torch import Tensor
 
 from training.models.coordinate_classifier import V
 from training.models.person_features import PersonFeatures
-from training.models.refiner import looked_up
+from training.models.refiner import looked_up, sides
 from training.models.sizes import RtmoConfig
-
-LEAST = 1.0
-"""Pixels: least side of a box that places are measured in."""
 
 
 class SecondLook(PersonFeatures):
@@ -41,7 +38,7 @@ class SecondLook(PersonFeatures):
             vectors: (P, vector) what the anchors say of the pose.
         """
         joints = joints.detach()
-        low, high = boxes[:, None, :2], boxes[:, None, 2:]
-        lies = (joints - (low + high) / 2) / (high - low).clamp(min=LEAST)
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        lies = (joints - middles[:, None]) / sides(boxes)[:, None]
         seen = looked_up(table, size, images, joints)
         return self.told(seen.flatten(1), vectors, lies.flatten(1))
